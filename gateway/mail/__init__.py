@@ -1,0 +1,1 @@
+"""The words of mail: addresses, envelope, replies, outcomes. Plain values; no I/O."""
