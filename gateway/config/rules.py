@@ -59,10 +59,15 @@ class WindowRule:
     note: str | None = None
     line: int = 0
     key_lines: tuple[tuple[str, int], ...] = ()
+    key_columns: tuple[tuple[str, int], ...] = ()  # 1-based column at which the key's value begins
 
     def line_of(self, key: str) -> int:
         """The line at which `key` is written for this window (also in `defaults`), else that of the window."""
         return dict(self.key_lines).get(key, self.line)
+
+    def column_of(self, key: str) -> int:
+        """The column at which the value of `key` begins on `line_of(key)`, 1 where that is not known."""
+        return dict(self.key_columns).get(key, 1)
 
     def admits(self, message_class: Class, size: int) -> bool:
         """Would this window, open, let a message of this class and size (octets) leave?"""
@@ -89,6 +94,7 @@ class ExceptionRule:
     closed: tuple[Span, ...] = ()
     extra: tuple[WindowRule, ...] = ()
     line: int = 0
+    column: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,7 @@ class ScheduleFile:
     windows: tuple[WindowRule, ...] = ()
     exceptions: tuple[ExceptionRule, ...] = ()
     not_in_force: tuple[NotInForce, ...] = ()
+    line: int = 1  # of the key `windows`
 
     @property
     def all_windows(self) -> tuple[WindowRule, ...]:
