@@ -206,3 +206,10 @@ class Settings:
     console: ConsoleSettings | None = None
     report_language: str = "en"
     not_in_force: tuple[NotInForce, ...] = ()
+    key_lines: tuple[
+        tuple[str, int], ...
+    ] = ()  # dotted key (`accept.max_message`) → the line where it is first written
+
+    def line_of(self, key: str) -> int:
+        """The line at which a key is written, 0 where it has its default."""
+        return dict(self.key_lines).get(key, 0)

@@ -1,0 +1,35 @@
+"""Which keys are understood and not obeyed yet. Building one is the deletion of its line here.
+
+A key is the name of its block, a dot, its own name; `window.` stands for windows, `defaults` and `extra` of the schedule.
+The texts behind it are the values that ask for nothing, so that they may stand there all the same.
+"""
+
+from __future__ import annotations
+
+NOT_IN_FORCE: dict[str, tuple[str, ...]] = {
+    "tls": (),
+    "sources": ("[]",),
+    "console": (),
+    "delivery.online": ("relay",),
+    "queue.give_up_after": (),
+    "queue.warn_after": (),
+    "queue.max_attempts": ("none",),
+    "accept.senders": ("any",),
+    "accept.max_messages_per_client": ("none",),
+    "report_language": ("en",),
+    "window.budget": ("none",),
+    "window.fetch": ("none", "[]"),
+    "window.dial": ("no",),
+}
+"""Said by the checker, at start and in `status`; the rest of the file is obeyed."""
+
+REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
+    "listen.tls": (("none",), "security depends on it"),
+    "listen.auth": (("none",), "security depends on it"),
+    "accept.users": ((), "security depends on it"),
+    "accept.domains": (("[]", "none"), "security depends on it"),
+    "links.dial": ((), "money depends on it"),
+    "links.budget": ((), "money depends on it"),
+    "links.tariff": ((), "money depends on it"),
+}
+"""Errors: whoever writes these relies on them (DESIGN section 4)."""
