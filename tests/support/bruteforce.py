@@ -7,7 +7,7 @@ Every date, offset and duration must be of whole minutes.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from gateway.config.rules import DateRange, ExceptionRule, ScheduleFile, Span, WindowRule
 
@@ -84,7 +84,7 @@ def _position_of(wall: datetime, walls: list[datetime], first_shown: dict[dateti
 
 
 def _clock(day: date, minutes: int) -> datetime:
-    return datetime(day.year, day.month, day.day) + minutes * MINUTE
+    return datetime.combine(day, time()) + minutes * MINUTE
 
 
 def _begins_on(file: ScheduleFile, rule: WindowRule, owner: ExceptionRule | None, day: date) -> bool:
