@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from gateway.config.hints import printable, quoted
+from gateway.config.hints import printable, quoted, without_secret
 from gateway.config.problem import Problem
 from gateway.config.syntax import explain
 
@@ -22,6 +22,8 @@ MAX_OCTETS = 1024 * 1024
 MAX_NODES = 20_000
 MAX_DEPTH = 12
 _MAX_SYNTAX_MISTAKES = 40
+_MAX_REREAD = 4 * MAX_OCTETS
+"""So many characters are read again at most, all times together: a large file that is all mistakes costs no more."""
 
 _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -163,6 +165,7 @@ def _expanded(lines: Sequence[str], width: int | None) -> tuple[list[str], dict[
 def _read(lines: list[str], shifts: dict[int, int], path: Path) -> Document:
     """Read, and after each mistake of syntax patch it and read again."""
     patched = list(lines)
+    readings = max(1, min(_MAX_SYNTAX_MISTAKES, _MAX_REREAD // (sum(map(len, lines)) + 1)))
     problems: list[Problem] = []
     blanked: set[int] = set()
     touched: set[int] = set()
@@ -179,8 +182,11 @@ def _read(lines: list[str], shifts: dict[int, int], path: Path) -> Document:
             if not follows:
                 column = max(1, mistake.column + 1 - shifts.get(mistake.line, 0))
                 what, hint = printable(mistake.what), printable(mistake.hint) if mistake.hint else None
+                if mistake.line < len(lines) and without_secret(lines[mistake.line]) != lines[mistake.line]:
+                    what, hint = "this line cannot be read", "a password is never written in this file."
                 problems.append(Problem(path, mistake.line + 1, column, what, hint, width=mistake.width))
-            if len(problems) >= _MAX_SYNTAX_MISTAKES or not mistake.patch(patched):
+            readings -= 1
+            if readings <= 0 or not mistake.patch(patched):
                 return Document(None, tuple(problems), True)
             changed = {number for number in range(mistake.line, mistake.last + 1) if number < len(lines)}
             (blanked if mistake.leaves_out else touched).update(changed)

@@ -180,7 +180,7 @@ LINK = BlockTable(
     "a link",
     "links",
     (
-        Key("name", _name(), "Its name in log, commands and schedule.", "its interface"),
+        Key("name", _name(), "Its name in log, commands and schedule; that of its interface if left out."),
         Key("interface", _name(), "Network interface, or default for the default route.", "default"),
         Key("kind", _choice("a kind of link", "permanent", "metered", "dialled"), "What using it means.", "permanent"),
         Key(
@@ -208,7 +208,7 @@ RELAY = BlockTable(
     "a relay",
     "relays",
     (
-        Key("name", _name(), "Its name in log, commands and schedule.", "its host"),
+        Key("name", _name(), "Its name in log, commands and schedule; that of its host if left out."),
         Key("host", One(parse_host, TEXT), "Host name or IP address.", required=True),
         Key("port", PORT, "Its port.", "25, or 465 with implicit"),
         Key(
@@ -261,7 +261,7 @@ SOURCE = BlockTable(
     "a source",
     "sources",
     (
-        Key("name", _name(), "Its name in log, commands and schedule.", "its host"),
+        Key("name", _name(), "Its name in log, commands and schedule; that of its host if left out."),
         Key("kind", _choice("a kind of source", "etrn", "atrn", "pop3", "imap"), "How mail is pulled.", required=True),
         Key("host", One(parse_host, TEXT), "Host name or IP address.", required=True),
         Key("domains", Many(parse_domain, TEXT), "Domains to ask for."),
@@ -281,7 +281,7 @@ GATEWAY = BlockTable(
     (
         Key("hostname", One(parse_hostname, TEXT), "Said in EHLO, Received and reports.", "the machine's name"),
         Key("spool", PATH, "Folder of the queue and all state.", "./spool"),
-        Key("schedule", PATH, "The schedule file, relative to this file.", "no windows"),
+        Key("schedule", PATH, "The schedule file, relative to this file; without one there are no windows."),
         Key("mode", _choice("a mode", "auto", "online", "offline", "stopped"), "When mail leaves.", "auto"),
         Key("listen", Each(LISTEN), "Where mail is taken.", "127.0.0.1:2525"),
         Key("tls", Nested(CERTIFICATE), "Certificate of the listeners."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 MAX_QUOTED = 60
@@ -50,3 +51,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`Did you mean "…"? `, ready to stand before more of the hint; empty where nothing is near."""
     best = nearest(word, known)
     return f'Did you mean "{printable(best)}"? ' if best is not None else ""
+
+
+_SECRET = re.compile(r"(?P<key>['\"]?pass(?:word|wd)['\"]?\s*:\s*)(?P<secret>[^\s{#].*)")
+
+
+def without_secret(line: str) -> str:
+    """The line, of the same length, with a password that was written into the file against all advice made unreadable."""
+    return _SECRET.sub(lambda found: found["key"] + "*" * len(found["secret"]), line)

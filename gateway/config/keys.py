@@ -7,7 +7,6 @@ is `gateway_file`'s and `schedule_file`'s.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,6 +116,13 @@ class Fields:
         node = self.nodes.get(name)
         return node if isinstance(node, Text) and node.value else self.keys.get(name, self)
 
+    def value_columns(self) -> dict[str, int]:
+        """For each key written the column of its value; of the key itself where the value begins on another line."""
+        return {
+            name: self.nodes[name].column if self.nodes[name].line == key.line else key.column
+            for name, key in self.keys.items()
+        }
+
     def named(self, name: str, item: str) -> Text | Fields:
         """Where to point for one item of a list key: at the piece that says it, else as `at` does."""
         node = self.nodes.get(name)
@@ -159,9 +165,11 @@ def read_block(node: Node, table: BlockTable, reading: Reading) -> Fields:
 
 def _read_key(key: Key, name: Text, value: Node, table: BlockTable, reading: Reading, fields: Fields) -> None:
     dotted = f"{table.path}.{key.name}" if table.path else key.name
-    reading.places.setdefault(dotted, name)
+    is_beside = isinstance(value, Text) and value.line == name.line and bool(value.value)
+    reading.places.setdefault(dotted, value if isinstance(value, Text) and is_beside else name)
     if isinstance(value, Text) and not value.value.strip():
-        reading.wrong(name, f"{quoted(key.name)} has no value", "write one behind the colon, or remove the line.")
+        if not any(problem.line == value.line for problem in reading.problems):  # an alias, say, is told already
+            reading.wrong(name, f"{quoted(key.name)} has no value", "write one behind the colon, or remove the line.")
         return
     before = len(reading.problems)
     try:
@@ -202,14 +210,11 @@ def parse_text_node(text: Text, parse: Parse, key: Text, reading: Reading) -> An
 
 def split(text: Text) -> Iterator[Text]:
     """The pieces between commas, each stripped and with its place."""
-    for found in re.finditer(r"[^,]*(?:,|\Z)", text.value):
-        raw = found.group().removesuffix(",")
-        if not raw and found.start() == len(text.value) and found.start() > 0 and text.value[-1] != ",":
-            return
-        start = found.start() + len(raw) - len(raw.lstrip())
+    offset = 0
+    for raw in text.value.split(","):
+        start = offset + len(raw) - len(raw.lstrip())
         yield text.piece(start, start + len(raw.strip()))
-        if not found.group().endswith(","):
-            return
+        offset += len(raw) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,8 +246,9 @@ class Many:
     has_commas: bool = True
 
     def read(self, node: Node, key: Text, reading: Reading) -> Any:
-        if isinstance(node, Text) and node.value in self.words:
-            return self.words[node.value]
+        alone = node.items[0] if isinstance(node, Listing) and len(node.items) == 1 else node
+        if isinstance(alone, Text) and alone.value in self.words:
+            return self.words[alone.value]
         if isinstance(node, Block):
             reading.wrong(node, f"a block of keys is not what {quoted(key.value)} asks for", "write a list: a, b, c.")
             raise Unread
@@ -255,8 +261,6 @@ class Many:
                 failed = True
         if failed:
             raise Unread
-        if len(items) == 1 and isinstance(node, Listing) and items[0] in self.words.values():
-            return items[0]
         return tuple(items)
 
     def _entry(self, entry: Node, key: Text, reading: Reading) -> Iterator[Any]:

@@ -8,17 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gateway.config.document import normalized
-from gateway.config.hints import printable
+from gateway.config.hints import printable, without_secret
 from gateway.config.problem import Problem
 
 _LINES_BEFORE = 2
 _MAX_SHOWN = 160
-_SECRET = re.compile(r"(?P<key>['\"]?pass(?:word|wd)['\"]?\s*:\s*)(?P<secret>[^\s{#].*)")
+_BARE_SECRET = re.compile(r"\s*(?:- +)?['\"]?pass(?:word|wd)['\"]?\s*:\s*(?:[|>][-+]?)?\s*(?:#.*)?$")
 
 
 def render(problems: Sequence[Problem], texts: Mapping[Path, str]) -> str:
     """All problems, one paragraph each, ending in a newline; empty for none. A file not in `texts` shows no lines."""
-    lines = {path: normalized(text).split("\n") for path, text in texts.items()}
+    lines = {path: _readable(normalized(text).split("\n")) for path, text in texts.items()}
     return "".join(_paragraph(problem, lines.get(problem.file)) for problem in problems)
 
 
@@ -39,9 +39,17 @@ def _paragraph(problem: Problem, lines: Sequence[str] | None) -> str:
     return "\n".join(shown) + "\n"
 
 
+def _readable(lines: Sequence[str]) -> list[str]:
+    """The lines without passwords, also those written on the line below their key (P14)."""
+    readable: list[str] = []
+    for number, line in enumerate(lines):
+        is_secret = number > 0 and _BARE_SECRET.match(lines[number - 1]) and not re.search(r":(\s|$)", line)
+        readable.append("*" * len(line) if is_secret else without_secret(line))
+    return readable
+
+
 def _line(line: str, cut: int) -> str:
-    """One line as it may be shown: character for character, without secrets, controls and endless tails."""
-    line = _SECRET.sub(lambda found: found["key"] + "*" * len(found["secret"]), line)
+    """One line as it may be shown: character for character, without controls and endless tails."""
     safe = "".join(c if c.isprintable() else " " if c == "\t" else "\ufffd" for c in line[cut : cut + _MAX_SHOWN])
     return safe + ("…" if len(line) > cut + _MAX_SHOWN else "")
 

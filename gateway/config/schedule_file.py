@@ -72,6 +72,7 @@ class _Builder:
             windows=tuple(windows),
             exceptions=tuple(exceptions),
             not_in_force=tuple(sorted(self._reading.not_in_force, key=lambda entry: entry.line)),
+            line=top.keys["windows"].line if "windows" in top.keys else 1,
         )
         return replace(file, timezone=top.get("timezone")) if "timezone" in top.values else file
 
@@ -90,6 +91,7 @@ class _Builder:
         if "days" in values:
             days = frozenset().union(*values["days"])
         places = self._defaults.keys | entry.keys
+        columns = self._defaults.value_columns() | entry.value_columns()
         only_if = tuple(term for terms in values.get("only_if", ()) for term in terms)
         send = values.get("send", CLASSES)
         return WindowRule(
@@ -110,6 +112,7 @@ class _Builder:
             note=values.get("note"),
             line=entry.line,
             key_lines=tuple((key, place.line) for key, place in places.items()),
+            key_columns=tuple(columns.items()),
         )
 
     def _take_name(self, name: str, entry: Fields) -> None:
@@ -172,6 +175,7 @@ class _Builder:
             closed=entry.get("closed", ()),
             extra=tuple(self._window(extra, name) for extra in entry.get("extra", ())),
             line=entry.line,
+            column=entry.column,
         )
 
     def _calendar(self, part: schedule_keys.CalendarFile) -> tuple[DateRange, ...]:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import yaml
 
 _KEY = re.compile(r"\s*(?:- +)?(?P<key>[^\s:#'\"\[{-][^:#'\"\[{]*):(?=\s|$)")
 _GLUED = re.compile(r"\s*(?:- +)?(?P<key>[a-z_]+):(?P<value>\S.*)$")
+_INDICATORS = frozenset(":,?-*&!|>%@`\"'#")
 _IN_LINE = "lines of one block begin in the same column."
 
 
@@ -60,18 +61,13 @@ def explain(wrong: yaml.YAMLError, lines: Sequence[str]) -> Mistake:
     origin = _within(lines, context_mark.line, context_mark.column) if context_mark is not None else (line, column)
     problem, context = str(getattr(wrong, "problem", "") or ""), str(getattr(wrong, "context", "") or "")
     mistake = _name(lines, (line, column), origin, problem, context)
-    return mistake if mistake.last >= 0 else _to_its_line(mistake)
-
-
-def _to_its_line(mistake: Mistake) -> Mistake:
-    fields = {name: getattr(mistake, name) for name in mistake.__slots__}
-    return Mistake(**(fields | {"last": mistake.line}))
+    return mistake if mistake.last >= 0 else replace(mistake, last=mistake.line)
 
 
 def _within(lines: Sequence[str], line: int, column: int) -> tuple[int, int]:
     """The place, or the end of the last line that says anything, if the parser points behind the text."""
-    if line < len(lines) and (column < len(lines[line]) or lines[line].strip()):
-        return line, column
+    if line < len(lines) and lines[line].strip():
+        return line, min(column, len(lines[line].rstrip()) - 1)
     for number in range(min(line, len(lines) - 1), -1, -1):
         if lines[number].strip():
             return number, max(0, len(lines[number].rstrip()) - 1)
@@ -103,9 +99,14 @@ def _name(lines: Sequence[str], place: tuple[int, int], origin: tuple[int, int],
             last = line - 1 if line > origin[0] and ":" in here else line
             hint = f"close it with {closing}; between two items stands a comma."
             return Mistake(*origin, f'this "{opening}" is not closed', hint, last=max(last, origin[0]))
-    if "node content" in problem and character:
-        if character in "]}":
-            return Mistake(line, column, f'there is a "{character}" here that closes nothing', instead="_")
+    if "block scalar" in context:
+        return _needs_quotes(lines[origin[0]], *origin)
+    if "node content" in problem and character in ("[", "{"):
+        closing = {"[": "]", "{": "}"}[character]
+        return Mistake(line, column, f'this "{character}" is not closed', f"close it with {closing}.")
+    if "node content" in problem and character in ("]", "}"):
+        return Mistake(line, column, f'there is a "{character}" here that closes nothing', "remove it.", instead="_")
+    if ("node content" in problem or "mapping keys are not" in problem) and character in _INDICATORS:
         return _needs_quotes(here, line, column)
     if "expected key" in problem or "block end" in problem or "'-' indicator" in problem or "document start" in problem:
         return _out_of_line(lines, place, origin if context else None)
