@@ -1,0 +1,373 @@
+"""The messages of one session: taken, written, answered, settled, any number of them at once.
+
+Three things run side by side. The taker fetches shipments while there is room; the writer puts them on the wire;
+answers come in as events, and each finished message is settled by a task of its own, so that the caller can group what
+it writes to disk.
+
+Room is bounded twice: 64 shipments not yet settled, and the octets not yet answered, so that a cut of the line leaves
+few messages in doubt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from typing import cast
+
+from gateway.courier.capabilities import Capabilities
+from gateway.courier.commands import refuse_beforehand
+from gateway.courier.content import BLOCK, Damaged
+from gateway.courier.contract import Feed, Phase, Timers
+from gateway.courier.judge import SERVICE_CLOSING, judge
+from gateway.courier.memory import RelayMemory
+from gateway.courier.transaction import Parcel, Step, Transaction
+from gateway.courier.watch import Watch
+from gateway.courier.wire import Slot, Wire
+from gateway.courier.writer import Over, Writer
+from gateway.mail.outcome import Deferred, Delivered, Interrupted, Outcome, Reply, clean_reply_text
+
+MAX_UNSETTLED = 64
+
+
+class Exchange:
+    """`run` returns when all that was taken is settled. After it: `accepted` messages, `setup` (the reply that shows
+    that the relay takes no mail from us), `damaged` (IDs), `trouble` (of our own side, as a sentence), `was_idle` (the
+    connection ended while nothing was under way)."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        feed: Feed,
+        offers: Capabilities,
+        memory: RelayMemory,
+        timers: Timers,
+        stop: asyncio.Event | None,
+    ) -> None:
+        self.accepted = 0
+        self.setup: Reply | None = None
+        self.damaged: list[str] = []
+        self.trouble: str | None = None
+        self.was_idle = True
+        self._wire = wire
+        self._feed = feed
+        self._offers = offers
+        self._memory = memory
+        self._timers = timers
+        self._stop = stop
+        self._loop = asyncio.get_running_loop()
+        self._pipelines = offers.pipelining and not memory.breaks_pipelining
+        self._window = BLOCK
+        self._taken = 0
+        self._unsettled = 0
+        self._in_flight = 0
+        self._ready: deque[Transaction] = deque()
+        self._open: dict[Transaction, None] = {}  # begun and not over, in the order of their answers
+        self._has_begun = False
+        self._has_more = True
+        self._settling: set[asyncio.Task[None]] = set()
+        self._take_limit: asyncio.Timeout | None = None
+        self._room = asyncio.Event()
+        self._writer = Writer(
+            wire,
+            offers,
+            pipelines=self._pipelines,
+            chunks=self._pipelines and offers.chunking and not memory.breaks_chunking,
+            finish=self._finish,
+            progress=self._progress,
+        )
+        self._watch = Watch(wire, timers.block, self._answer_limit)
+
+    @property
+    def closing(self) -> Reply | None:
+        """The 421 that ended the session, if one did."""
+        return self._writer.closing
+
+    async def run(self) -> None:
+        """On cancellation the connection is cut and everything taken is settled before it is passed on."""
+        wire = self._wire
+        wire.receiver = self._answered
+        wire.unasked = self._unasked
+        wire.on_lost = self._on_lost
+        wire.on_writable = self._writer.work.set
+        stopping = self._loop.create_task(self._await_stop(self._stop)) if self._stop is not None else None
+        self._watch.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._take_all())
+                group.create_task(self._write_all())
+            if self.closing is not None and self._open:
+                await self._await_hangup()
+        finally:
+            self._watch.stop()
+            if stopping is not None:
+                stopping.cancel()
+            await self._conclude()
+
+    async def _await_stop(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._end_taking()
+
+    async def _await_hangup(self) -> None:
+        """After a 421 the relay closes. What comes until then still counts; what it then left unanswered it never
+        looked at, since it answers in order."""
+        work = self._writer.work
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._timers.hangup):
+                while self._open and self._wire.lost is None:
+                    work.clear()
+                    await work.wait()
+
+    async def _conclude(self) -> None:
+        """Settle what is left. Shielded: each outcome goes to disk, since it is what prevents a second copy."""
+        has_hung_up = self.closing is not None and self._wire.lost == "closed the connection"
+        if self._wire.lost is None and (self._open or self._ready):
+            self._wire.give_up("was left by us")
+        for transaction in [*self._open, *self._ready]:
+            is_complete = self._writer.is_complete(transaction) and not has_hung_up
+            self._end_transaction(transaction, complete=is_complete)
+        cancelled: asyncio.CancelledError | None = None
+        while self._settling:
+            try:
+                await asyncio.wait(self._settling)
+            except asyncio.CancelledError as exc:
+                cancelled = exc
+        if cancelled is not None:
+            raise cancelled
+
+    # taking
+
+    @property
+    def _may_take(self) -> bool:
+        return (
+            self._has_more
+            and self._wire.lost is None
+            and self.closing is None
+            and self.setup is None
+            and self.trouble is None
+            and not (self._stop is not None and self._stop.is_set())
+            and (self._offers.mail_max is None or self._taken < self._offers.mail_max)
+        )
+
+    @property
+    def _has_room(self) -> bool:
+        if self._pipelines:
+            return self._unsettled < MAX_UNSETTLED and self._in_flight < self._window
+        return self._unsettled < MAX_UNSETTLED and not self._ready and not self._open
+
+    async def _take_all(self) -> None:
+        try:
+            while self._may_take:
+                if not self._has_room:
+                    self._room.clear()
+                    await self._room.wait()
+                    continue
+                try:
+                    async with asyncio.timeout(None) as self._take_limit:
+                        shipment = await self._feed.take(self._offers)
+                except TimeoutError:
+                    break  # by _end_taking
+                except Exception as exc:  # the caller's trouble ends the session, not the program
+                    self.trouble = f"the next message cannot be read ({exc})"
+                    break
+                finally:
+                    self._take_limit = None
+                if shipment is None:
+                    break
+                self._taken += 1
+                self._unsettled += 1
+                size = shipment.content.size
+                self._begin_parcel(Parcel(shipment, refuse_beforehand(shipment.envelope, size, self._offers)))
+        finally:
+            self._has_more = False
+            self._writer.work.set()
+
+    def _end_taking(self) -> None:
+        self._has_more = False
+        self._room.set()
+        self._writer.work.set()
+        if self._take_limit is not None:
+            self._take_limit.reschedule(self._loop.time())
+
+    def _begin_parcel(self, parcel: Parcel) -> None:
+        """Queue the next transaction of a parcel, or settle it where there is nothing left to do."""
+        indices = parcel.open_indices
+        if not indices:
+            self._end_parcel(parcel)
+            return
+        most = min(self._offers.rcpt_max or len(indices), self._memory.rcpt_max or len(indices))
+        transaction = Transaction(parcel, indices[: max(1, most)])
+        transaction.cost = min(parcel.shipment.content.size, BLOCK)
+        self._in_flight += transaction.cost
+        self._progress(transaction, "waiting", 0)
+        self._ready.append(transaction)
+        self._writer.work.set()
+
+    # writing
+
+    async def _write_all(self) -> None:
+        writer = self._writer
+        try:
+            while True:
+                if writer.holds_back and not self._ready:
+                    writer.release()
+                await writer.until(lambda: bool(self._ready) or (not self._has_more and not self._open))
+                if not self._ready:
+                    return
+                if not self._ready[0].parcel.is_marked:
+                    await self._mark()
+                    writer.check()
+                transaction = self._ready.popleft()
+                self._open[transaction] = None
+                transaction.is_first = not self._has_begun
+                self._has_begun = True
+                await self._write_one(transaction)
+        except Over:
+            pass
+        except Exception as exc:  # the caller's trouble ends the session, not the program
+            self.trouble = f"the message cannot be sent ({exc})"
+        finally:
+            self._end_taking()
+
+    async def _mark(self) -> None:
+        """Have all that is ready recorded as on the wire, in one go."""
+        parcels = [transaction.parcel for transaction in self._ready if not transaction.parcel.is_marked]
+        await self._feed.on_wire([parcel.shipment.id for parcel in parcels])
+        for parcel in parcels:
+            parcel.is_marked = True
+
+    async def _write_one(self, transaction: Transaction) -> None:
+        try:
+            await self._writer.write(transaction)
+        except Damaged as exc:
+            parcel = transaction.parcel
+            self.damaged.append(parcel.shipment.id)
+            self._forget(transaction)
+            for index in parcel.open_indices:
+                parcel.outcomes[index] = Deferred(f"the content holds {exc}, which must not leave", is_real=False)
+            self._end_parcel(parcel)
+        if transaction.is_written and transaction.cost:
+            shipment = transaction.parcel.shipment
+            if shipment.content.octets is None:  # the connection itself bounds what of it is still under way
+                self._in_flight -= transaction.cost
+                transaction.cost = 0
+                self._room.set()
+
+    # answers
+
+    def _answered(self, slot: Slot, code: int, raw: bytes) -> None:
+        transaction, step, index = cast("tuple[Transaction, Step, int]", slot)
+        reply = Reply(code, clean_reply_text(raw))
+        if not transaction.note(step, index, reply):
+            self._wire.give_up(f"answers out of step ({reply})", nonsense=True)
+            return
+        if code == SERVICE_CLOSING:
+            self._close(reply)
+        if step is Step.END and not transaction.is_over:
+            self._finish(transaction)
+        if not transaction.owed:
+            self._writer.work.set()
+
+    def _unasked(self, code: int, raw: bytes) -> None:
+        reply = Reply(code, clean_reply_text(raw))
+        if code == SERVICE_CLOSING:
+            self._close(reply)
+        else:
+            self._wire.give_up(f"answers what nobody asked ({reply})", nonsense=True)
+
+    def _close(self, reply: Reply) -> None:
+        self.was_idle = not self._unsettled
+        self._writer.closing = reply
+        self._end_taking()
+
+    def _on_lost(self) -> None:
+        self.was_idle = not self._unsettled
+        self._end_taking()
+
+    def _answer_limit(self) -> float:
+        timers = self._timers
+        slot = next(iter(self._wire.outstanding), None)
+        if not isinstance(slot, tuple):
+            return timers.quit if slot is not None else timers.block
+        match slot[1]:
+            case Step.END:
+                return timers.final
+            case Step.DATA:
+                return timers.data
+            case Step.RCPT:
+                return timers.rcpt
+            case _:
+                return timers.mail
+
+    # outcomes
+
+    def _finish(self, transaction: Transaction) -> None:
+        """All answers that matter are there."""
+        self._end_transaction(transaction, complete=transaction.is_written)
+
+    def _end_transaction(self, transaction: Transaction, *, complete: bool) -> None:
+        parcel = transaction.parcel
+        lost = self._wire.lost
+        verdict = judge(
+            transaction.facts(
+                complete=complete,
+                lost=None if lost is None else f"the relay {lost}",
+                accepted_before=self.accepted > 0,
+                in_doubt_of_setup=self.setup is not None,
+            )
+        )
+        self._forget(transaction)
+        if verdict.setup is not None:
+            self.setup = verdict.setup
+            self._end_taking()
+        taken = sum(isinstance(outcome, Delivered) for outcome in verdict.outcomes)
+        for index, outcome in zip(transaction.indices, verdict.outcomes, strict=True):
+            if taken and _is_one_too_many(outcome):
+                parcel.put_off[index] = outcome
+            else:
+                parcel.outcomes[index] = outcome
+        if taken and parcel.put_off:
+            self._memory.rcpt_max = taken
+        if parcel.open_indices and lost is None and self.closing is None and transaction.end is not None:
+            self._begin_parcel(parcel)
+        else:
+            self._end_parcel(parcel)
+
+    def _forget(self, transaction: Transaction) -> None:
+        transaction.is_over = True
+        self._open.pop(transaction, None)
+        self._in_flight -= transaction.cost
+        transaction.cost = 0
+        self._room.set()
+        self._writer.work.set()
+
+    def _end_parcel(self, parcel: Parcel) -> None:
+        unsent = Interrupted("the session ended before it was sent")
+        outcomes: list[Outcome] = [
+            outcome or parcel.put_off.get(index, unsent) for index, outcome in enumerate(parcel.outcomes)
+        ]
+        if any(isinstance(outcome, Delivered) for outcome in outcomes):
+            self.accepted += 1
+        task = self._loop.create_task(self._settle(parcel.shipment.id, outcomes))
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    async def _settle(self, id: str, outcomes: list[Outcome]) -> None:
+        try:
+            await self._feed.settle(id, outcomes)
+        except Exception as exc:  # the caller's trouble ends the session, not the program
+            self.trouble = f"what became of {id} cannot be recorded ({exc})"
+            self._end_taking()
+        finally:
+            self._unsettled -= 1
+            self._room.set()
+
+    def _progress(self, transaction: Transaction, phase: Phase, octets: int) -> None:
+        self._feed.progress(transaction.parcel.shipment.id, phase, octets)
+
+
+def _is_one_too_many(outcome: Outcome) -> bool:
+    """452 4.5.3: too many recipients for one message; the rest may follow at once in another."""
+    if not isinstance(outcome, Deferred) or outcome.reply is None or outcome.reply.code != 452:
+        return False
+    return outcome.reply.enhanced in (None, "4.5.3")

@@ -1,0 +1,111 @@
+"""One session with one relay: get in, send what the feed gives, say QUIT, and tell in one sentence how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from gateway.config.settings import RelaySettings
+from gateway.courier.capabilities import Capabilities
+from gateway.courier.contract import Feed, SessionEnd, Timers, Why
+from gateway.courier.entry import Door, NoEntry
+from gateway.courier.exchange import Exchange
+from gateway.courier.kernel import Traffic
+from gateway.courier.memory import RelayMemory
+from gateway.courier.tls import remember_session
+from gateway.courier.wire import Wire
+from gateway.mail.outcome import Reply
+
+
+async def run_session(
+    relay: RelaySettings,
+    feed: Feed,
+    *,
+    hostname: str,
+    timers: Timers,
+    interface: str | None = None,
+    stop: asyncio.Event | None = None,
+    memory: RelayMemory | None = None,
+    credentials: Path | None = None,
+) -> SessionEnd:
+    """Raises nothing but CancelledError. However it ends, every shipment taken is settled when it returns.
+
+    `interface`: bind to this device. `stop`: when set, nothing new is taken, what is under way finishes. `memory`: what
+    is kept of this relay between sessions; without it, everything is learned anew. `credentials`: systemd's folder.
+    """
+    started = time.monotonic()
+    memory = memory if memory is not None else RelayMemory()
+    door = Door(relay, memory, hostname=hostname, timers=timers, interface=interface, credentials=credentials)
+    offers: Capabilities | None = None
+    exchange: Exchange | None = None
+    try:
+        wire, offers = await door.enter()
+        exchange = Exchange(wire, feed, offers, memory, timers, stop)
+        await exchange.run()
+        why, text, reply, alarm = _judge_end(relay.host, exchange, wire)
+        if wire.lost is None:
+            await _quit(wire, timers.quit)
+        reached = True
+    except NoEntry as exc:
+        why, text, reply, alarm, reached = exc.why, str(exc), exc.reply, exc.alarm, exc.reached
+    except Exception as exc:  # the top of a session: what nobody foresaw must not stop the sending for good
+        why, text, reply, alarm = (
+            "broken",
+            f"the session with {relay.host} failed ({type(exc).__name__}: {exc})",
+            None,
+            True,
+        )
+        reached = door.wire is not None
+    finally:
+        _leave(door.wire, memory)
+    traffic = door.wire.last_traffic if door.wire is not None else None
+    counted = traffic or Traffic(0, 0, 0, 0, 0.0)
+    return SessionEnd(
+        why=why,
+        text=text,
+        reply=reply,
+        reached=reached,
+        took=exchange.accepted if exchange is not None else 0,
+        octets_out=counted.sent,
+        octets_in=counted.received,
+        seconds=time.monotonic() - started,
+        alarm=alarm,
+        offers=offers,
+    )
+
+
+def _judge_end(host: str, exchange: Exchange, wire: Wire) -> tuple[Why, str, Reply | None, bool]:
+    if exchange.setup is not None and not exchange.accepted:
+        return "setup", f"{host} takes no mail from us ({exchange.setup})", exchange.setup, True
+    if exchange.trouble is not None:
+        return "broken", exchange.trouble, None, True
+    if exchange.damaged:
+        names = ", ".join(exchange.damaged[:3])
+        return "damaged", f"the content of {names} is damaged; it was not sent to {host}", None, True
+    if exchange.closing is not None:
+        if exchange.was_idle:
+            return "done", f"{host} closed the idle session ({exchange.closing})", exchange.closing, False
+        return "busy", f"{host} is busy ({exchange.closing})", exchange.closing, False
+    if wire.lost is not None:
+        if exchange.was_idle:
+            return "done", f"{host} {wire.lost} while there was nothing to send", None, False
+        return "broken", f"{host} {wire.lost}", None, False
+    return "done", f"{host} took {exchange.accepted} message{'' if exchange.accepted == 1 else 's'}", None, False
+
+
+async def _quit(wire: Wire, limit: float) -> None:
+    """All is settled: whatever becomes of QUIT no longer matters."""
+    try:
+        await wire.execute_command(b"QUIT", timeout=limit)
+    except OSError:
+        return
+
+
+def _leave(wire: Wire | None, memory: RelayMemory) -> None:
+    if wire is None:
+        return
+    transport = wire.transport
+    if transport is not None:
+        remember_session(memory, transport.get_extra_info("ssl_object"))
+    wire.give_up("closed by us")

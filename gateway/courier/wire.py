@@ -1,0 +1,210 @@
+"""The connection once it stands: any number of answers outstanding, each handed to whom it belongs, in order.
+
+It takes the place of aiosmtplib's protocol on the live transport, so that the library's EHLO, STARTTLS and AUTH go
+on working over it, and the exchange of messages has the same reader. Losing the connection is told once, at once,
+with what the kernel knew at that moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from collections import deque
+from collections.abc import Callable
+from typing import cast
+
+from aiosmtplib import SMTPReadTimeoutError, SMTPResponse, SMTPServerDisconnected
+from aiosmtplib.protocol import SMTPProtocol
+
+from gateway.courier import kernel
+from gateway.courier.replies import BadReply, ReplyReader
+
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+
+_TEXT_BEFORE_TLS = "sent text where encryption was to begin"
+
+Slot = object
+"""Whose answer is awaited: a future of a command of the library, or whatever the exchange puts there."""
+
+
+class Wire(SMTPProtocol):
+    """`lost` is None while the connection is good, then why it is not, as the end of a sentence.
+
+    `receiver(slot, code, raw)` gets the answers to slots that are no futures; `on_lost()` and `on_writable()` are called
+    from the event loop; `unasked(code, raw)` gets an answer to nothing.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop=loop)
+        self.lost: str | None = None
+        self.is_nonsense = False
+        self.last_traffic: kernel.Traffic | None = None
+        self.octets_in = 0
+        self.octets_out = 0
+        self.last_heard = loop.time()
+        self.receiver: Callable[[Slot, int, bytes], None] = lambda *_: None
+        self.unasked: Callable[[int, bytes], None] | None = None
+        self.on_lost: Callable[[], None] = lambda: None
+        self.on_writable: Callable[[], None] = lambda: None
+        self._slots: deque[Slot] = deque()
+        self._reader = ReplyReader()
+        self._is_full = False
+        self._is_shaking_hands = False
+        self._lock = asyncio.Lock()
+
+    # what the exchange uses
+
+    @property
+    def outstanding(self) -> deque[Slot]:
+        """Whose answers are awaited, in order. Read only."""
+        return self._slots
+
+    @property
+    def is_writable(self) -> bool:
+        return not self._is_full
+
+    def expect(self, slot: Slot) -> None:
+        self._slots.append(slot)
+
+    def send(self, octets: bytes) -> None:
+        """Hand octets to the transport. After the loss they go nowhere."""
+        if self.lost is None:
+            self.octets_out += len(octets)
+            cast(asyncio.Transport, self.transport).write(octets)
+
+    def give_up(self, why: str, *, nonsense: bool = False) -> None:
+        """Close without a word. `nonsense`: the relay does not speak SMTP as we do."""
+        if self.lost is None:
+            self.is_nonsense = nonsense
+            self._lose(why)
+        if self.transport is not None:
+            cast(asyncio.Transport, self.transport).abort()
+
+    def traffic(self) -> kernel.Traffic | None:
+        if self.transport is None:
+            return self.last_traffic
+        return kernel.traffic(self.transport.get_extra_info("socket"))
+
+    # asyncio's side
+
+    def adopt(self, transport: asyncio.Transport) -> None:
+        """Take over a transport on which the greeting was read."""
+        self.transport = transport
+        self._over_ssl = transport.get_extra_info("sslcontext") is not None
+        transport.set_protocol(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self.lost is not None:
+            return
+        self.octets_in += len(data)
+        self.last_heard = self._loop.time()
+        if self._is_shaking_hands:
+            self.give_up(_TEXT_BEFORE_TLS, nonsense=True)
+            return
+        try:
+            for code, raw in self._reader.feed(data):
+                if self._slots:
+                    slot = self._slots.popleft()
+                    if isinstance(slot, asyncio.Future):
+                        if not slot.done():
+                            slot.set_result((code, raw))
+                    else:
+                        self.receiver(slot, code, raw)
+                elif self.unasked is not None:
+                    self.unasked(code, raw)
+                else:
+                    self.give_up("answered what nobody asked", nonsense=True)
+                if self._is_over():
+                    return
+        except BadReply as exc:
+            self.give_up(f"sent {exc}", nonsense=True)
+
+    def _is_over(self) -> bool:
+        return self.lost is not None
+
+    def eof_received(self) -> bool:
+        self.give_up("closed the connection")
+        return False
+
+    def pause_writing(self) -> None:
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        self._is_full = False
+        self.on_writable()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.lost is None:
+            self._lose(_in_words(exc))
+        self.transport = None
+
+    def _lose(self, why: str) -> None:
+        self.last_traffic = self.traffic()
+        self.lost = why
+        for slot in self._slots:
+            if isinstance(slot, asyncio.Future) and not slot.done():
+                slot.set_exception(SMTPServerDisconnected(why))
+                slot.exception()  # nobody may be waiting for it any more
+        self.on_lost()
+
+    # aiosmtplib's side
+
+    async def read_response(self, timeout: float | None = None) -> SMTPResponse:
+        slot: asyncio.Future[tuple[int, bytes]] = self._loop.create_future()
+        self.expect(slot)
+        if self.lost is not None:
+            raise SMTPServerDisconnected(self.lost)
+        try:
+            code, raw = await asyncio.wait_for(slot, timeout)
+        except TimeoutError as exc:
+            raise SMTPReadTimeoutError("no answer in time") from exc
+        return SMTPResponse(code, raw.decode("utf-8", "backslashreplace"))
+
+    async def execute_command(self, *args: bytes, timeout: float | None = None) -> SMTPResponse:
+        if any(_CONTROL.search(arg) for arg in args):
+            raise ValueError("a control character in a command")
+        async with self._lock:
+            self.send(b" ".join(args) + b"\r\n")
+            return await self.read_response(timeout)
+
+    async def start_tls(
+        self, tls_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> SMTPResponse:
+        """STARTTLS and the handshake. What comes in clear behind the 220 ends the connection (RFC 3207 4.2)."""
+        response = await self.execute_command(b"STARTTLS", timeout=timeout)
+        if response.code != 220:
+            return response
+        if not self._reader.is_clear:
+            self.give_up(_TEXT_BEFORE_TLS, nonsense=True)
+            raise SMTPServerDisconnected(_TEXT_BEFORE_TLS)
+        self._is_shaking_hands = True
+        transport = await self._loop.start_tls(
+            cast(asyncio.WriteTransport, self.transport),
+            self,
+            tls_context,
+            server_hostname=server_hostname,
+            ssl_handshake_timeout=timeout,
+        )
+        self._is_shaking_hands = False
+        if transport is None:
+            raise SMTPServerDisconnected("Connection lost")
+        self.transport = transport
+        self._over_ssl = True
+        return response
+
+
+def _in_words(exc: Exception | None) -> str:
+    match exc:
+        case None:
+            return "closed the connection"
+        case ConnectionResetError():
+            return "cut the connection"
+        case TimeoutError():
+            return "no longer acknowledges what we send"
+        case ssl.SSLError():
+            return f"broke the encryption ({exc.reason or exc})"
+        case OSError():
+            return f"is lost ({exc.strerror or exc})"
+        case _:
+            return f"is lost ({exc})"

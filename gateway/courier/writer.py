@@ -1,0 +1,248 @@
+"""Puts transactions on the wire in the manner that the relay's offers allow.
+
+    BDAT       CHUNKING and PIPELINING: message after message, no answer waited for; large ones envelope first
+    DATA       PIPELINING: MAIL, RCPT and DATA in one write, together with the final dot of the message before
+    lock-step  one command, one answer
+
+Where the answer to the message before is not known yet, RSET goes first: should that message have been refused, its
+transaction may still be open, and our recipients must never fall into it (RFC 3030 4.2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from gateway.courier.capabilities import Capabilities
+from gateway.courier.commands import mail_command, rcpt_command
+from gateway.courier.content import BLOCK, Damaged, DotStuffer, Guard
+from gateway.courier.contract import Phase
+from gateway.courier.transaction import Step, Transaction
+from gateway.courier.wire import Wire
+from gateway.mail.outcome import Reply
+
+
+class Over(Exception):
+    """Nothing more can be written in this session."""
+
+
+class Writer:
+    """`work` is set whenever something changed that a waiting writer may wait for. `closing`: a 421 came.
+
+    `finish(transaction)` is called for one that ends without an answer to its content.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        offers: Capabilities,
+        *,
+        pipelines: bool,
+        chunks: bool,
+        finish: Callable[[Transaction], None],
+        progress: Callable[[Transaction, Phase, int], None],
+    ) -> None:
+        self.work = asyncio.Event()
+        self.closing: Reply | None = None
+        self._wire = wire
+        self._offers = offers
+        self._pipelines = pipelines
+        self._chunks = chunks
+        self._finish = finish
+        self._progress = progress
+        self._is_dirty = False  # the relay may have a transaction of ours open
+        self._held: tuple[bytes, Transaction] | None = None
+        self._base = wire.octets_out
+        traffic = wire.traffic()
+        self._kernel_base = traffic.written if traffic is not None else 0
+
+    @property
+    def holds_back(self) -> bool:
+        """True if the final dot of the last message waits to go together with the next message's envelope."""
+        return self._held is not None
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Raises Over as soon as nothing can be written any more."""
+        self.check()
+        while not condition():
+            self.work.clear()
+            await self.work.wait()
+            self.check()
+
+    def check(self) -> None:
+        if self._wire.lost is not None or self.closing is not None:
+            raise Over
+
+    async def write(self, transaction: Transaction) -> None:
+        """Returns when the message is written, with answers still to come. Raises Over; Damaged, and then, if part
+        of it was written, the wire is given up."""
+        octets = transaction.parcel.shipment.content.octets
+        if octets is not None:
+            guard = Guard()
+            guard.check(octets)
+            guard.finish()
+        self._progress(transaction, "envelope", 0)
+        if not self._pipelines:
+            await self._in_lock_step(transaction)
+        elif not self._chunks:
+            await self._by_data(transaction)
+        elif octets is not None:
+            self._at_once(transaction, octets)
+            await self.until(self._is_writable)
+        else:
+            await self._by_chunk(transaction)
+
+    def release(self) -> None:
+        """Write the final dot that was held back."""
+        self._send(self._take_held())
+
+    def is_complete(self, transaction: Transaction) -> bool:
+        """True if the last octet of it may have left this machine. Inside TLS the wire carries more octets than we
+        count, so that the answer errs to the side of True."""
+        if not transaction.is_written:
+            return False
+        traffic = self._wire.traffic() if self._wire.lost is None else self._wire.last_traffic
+        return traffic is None or traffic.sent - self._kernel_base >= transaction.end_offset
+
+    # the manners
+
+    def _at_once(self, transaction: Transaction, octets: bytes) -> None:
+        parts = self._envelope(transaction)
+        parts.append(b"BDAT %d LAST\r\n" % len(octets))
+        parts.append(octets)
+        self._expect(transaction, Step.END)
+        self._send(b"".join(parts))
+        self._has_written(transaction)
+
+    async def _by_chunk(self, transaction: Transaction) -> None:
+        """Envelope first: nobody pays for content that no recipient gets. Then all of it as one chunk."""
+        self._send(b"".join(self._envelope(transaction)))
+        await self.until(lambda: transaction.owed == 0)
+        if not transaction.is_welcome:
+            self._finish(transaction)
+            return
+        self._expect(transaction, Step.END)
+        self._send(b"BDAT %d LAST\r\n" % transaction.parcel.shipment.content.size)
+        await self._stream(transaction, lambda block: block)
+        self._has_written(transaction)
+
+    async def _by_data(self, transaction: Transaction) -> None:
+        before = self._take_held()
+        parts = self._envelope(transaction)
+        self._expect(transaction, Step.DATA)
+        self._send(before + b"".join(parts) + b"DATA\r\n")
+        await self.until(lambda: transaction.owed == 0)
+        if transaction.data is not None:
+            self._finish(transaction)
+            return
+        if not transaction.is_welcome:
+            # 354 although nobody is accepted (RFC 2920 3.1): an empty message, and its fate is nobody's.
+            self._expect(transaction, Step.END)
+            self._send(b".\r\n")
+            self._has_written(transaction)
+            return
+        stuffer = DotStuffer()
+        await self._stream(transaction, stuffer.stuff)
+        self._held = (stuffer.end(), transaction)
+
+    async def _in_lock_step(self, transaction: Transaction) -> None:
+        if self._is_dirty:
+            await self._ask(transaction, Step.RSET, 0, b"RSET\r\n")
+        self._is_dirty = True
+        shipment = transaction.parcel.shipment
+        await self._ask(transaction, Step.MAIL, 0, mail_command(shipment.envelope, shipment.content.size, self._offers))
+        if transaction.mail is not None and transaction.mail.code < 400:
+            for place, index in enumerate(transaction.indices):
+                recipient = shipment.envelope.recipients[index]
+                await self._ask(transaction, Step.RCPT, place, rcpt_command(recipient, self._offers))
+        if transaction.is_welcome:
+            await self._ask(transaction, Step.DATA, 0, b"DATA\r\n")
+        if not transaction.is_welcome or transaction.data is not None:
+            self._finish(transaction)
+            return
+        stuffer = DotStuffer()
+        await self._stream(transaction, stuffer.stuff)
+        self._expect(transaction, Step.END)
+        self._send(stuffer.end())
+        self._has_written(transaction)
+        self._is_dirty = False  # whatever the answer, it ends the transaction (RFC 5321 4.1.1.4)
+        await self.until(lambda: transaction.is_over)
+
+    async def _ask(self, transaction: Transaction, step: Step, index: int, command: bytes) -> None:
+        self._expect(transaction, step, index)
+        self._send(command)
+        await self.until(lambda: transaction.owed == 0)
+
+    def _envelope(self, transaction: Transaction) -> list[bytes]:
+        """The commands up to the content, and their answers expected."""
+        shipment = transaction.parcel.shipment
+        parts = []
+        if self._is_dirty:
+            self._expect(transaction, Step.RSET)
+            parts.append(b"RSET\r\n")
+        self._expect(transaction, Step.MAIL)
+        parts.append(mail_command(shipment.envelope, shipment.content.size, self._offers))
+        for place, index in enumerate(transaction.indices):
+            self._expect(transaction, Step.RCPT, place)
+            parts.append(rcpt_command(shipment.envelope.recipients[index], self._offers))
+        self._is_dirty = True
+        return parts
+
+    async def _stream(self, transaction: Transaction, dress: Callable[[bytes], bytes]) -> None:
+        """The content block by block, no faster than the connection takes it."""
+        try:
+            await self._stream_guarded(transaction, dress)
+        except Damaged:
+            self._wire.give_up("was left by us")  # there is no other way out of a message begun
+            raise
+
+    async def _stream_guarded(self, transaction: Transaction, dress: Callable[[bytes], bytes]) -> None:
+        content = transaction.parcel.shipment.content
+        if content.octets is not None:  # looked at already
+            self._send(dress(content.octets))
+            await self.until(self._is_writable)
+            return
+        guard = Guard()
+        offset = 0
+        while offset < content.size:
+            block = await content.read(offset, BLOCK)
+            if not block:
+                raise Damaged("fewer octets than were accepted")
+            guard.check(block)
+            offset += len(block)
+            if offset == content.size:
+                guard.finish()
+            self.check()
+            self._send(dress(block))
+            self._progress(transaction, "content", offset)
+            await self.until(self._is_writable)
+
+    # the wire
+
+    def _expect(self, transaction: Transaction, step: Step, index: int = 0) -> None:
+        transaction.owed += 1
+        self._wire.expect((transaction, step, index))
+
+    def _send(self, octets: bytes) -> None:
+        self._wire.send(octets)
+
+    def _has_written(self, transaction: Transaction) -> None:
+        transaction.is_written = True
+        transaction.end_offset = self._wire.octets_out - self._base
+        self._progress(transaction, "answer", transaction.parcel.shipment.content.size)
+
+    def _take_held(self) -> bytes:
+        """The dot held back, whose answer is expected from now on; with it the transaction is complete."""
+        if self._held is None:
+            return b""
+        dot, transaction = self._held
+        self._held = None
+        self._expect(transaction, Step.END)
+        self._is_dirty = False
+        transaction.is_written = True
+        transaction.end_offset = self._wire.octets_out - self._base + len(dot)
+        self._progress(transaction, "answer", transaction.parcel.shipment.content.size)
+        return dot
+
+    def _is_writable(self) -> bool:
+        return self._wire.is_writable
