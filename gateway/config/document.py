@@ -69,11 +69,15 @@ Node = Text | Listing | Block
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What was read. `damaged`: lines were left out because of their syntax, so that what is missing proves nothing."""
+    """What was read. `damaged`: lines were left out because of their syntax, so that what is missing proves nothing.
+
+    `patched`: lines (from 1) that were read in spite of a mistake of syntax, which is told.
+    """
 
     root: Node | None
     problems: tuple[Problem, ...]
     damaged: bool
+    patched: frozenset[int] = frozenset()
 
 
 class _TooMuch(Exception):
@@ -191,7 +195,8 @@ def _read(lines: list[str], shifts: dict[int, int], path: Path) -> Document:
             changed = {number for number in range(mistake.line, mistake.last + 1) if number < len(lines)}
             (blanked if mistake.leaves_out else touched).update(changed)
         else:
-            return Document(root, tuple(problems) + tuple(builder.problems), bool(blanked))
+            patched_lines = frozenset(number + 1 for number in touched)
+            return Document(root, tuple(problems) + tuple(builder.problems), bool(blanked), patched_lines)
 
 
 def _line_above(patched: Sequence[str], lines: Sequence[str], line: int) -> int:

@@ -50,7 +50,7 @@ def default_settings() -> Settings:
 def read_settings(text: str, path: Path) -> tuple[Settings | None, Reading]:
     """Read the text of a gateway.yaml; None if it has errors. Relative paths count from its folder."""
     document = read_document(text, path)
-    reading = Reading(path, document.damaged, list(document.problems))
+    reading = Reading(path, document.damaged, document.patched, list(document.problems))
     settings: Settings | None = None
     if document.root is None:
         if not reading.has_errors:

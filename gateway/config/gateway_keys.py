@@ -127,7 +127,7 @@ ACCEPT = BlockTable(
     "accept",
     "accept",
     (
-        Key("networks", NETWORKS, "Who may send anywhere without signing in.", '127.0.0.0/8, "::1/128"'),
+        Key("networks", NETWORKS, "Who may send anywhere without signing in.", '[127.0.0.0/8, "::1/128"]'),
         Key("users", PATH, "File of users, made by `tidegate user add`."),
         Key("senders", _choice("a rule for senders", "any", "own"), "Whose addresses signed-in users may use.", "any"),
         Key(

@@ -43,7 +43,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
         return text.casefold().replace("-", "_").replace(" ", "_")
 
     by_plain = {plain(candidate): candidate for candidate in known}
-    found = difflib.get_close_matches(plain(word[:MAX_QUOTED]), by_plain, n=1, cutoff=0.6)
+    found = difflib.get_close_matches(plain(word[:MAX_QUOTED]), by_plain, n=1, cutoff=0.6 if len(word) > 3 else 0.5)
     return by_plain[found[0]] if found else None
 
 

@@ -96,6 +96,8 @@ def parse_address(text: str) -> Address:
 def _address_hint(text: str) -> str:
     if text.isdigit():
         return f"write 127.0.0.1:{text} for this machine alone, 0.0.0.0:{text} for everybody."
+    if text.count(":") > 1 and not text.startswith("["):
+        return "an IPv6 address stands in brackets before its port, like [::1]:2525."
     try:
         parsed = ipaddress.ip_address(text.strip("[]"))
     except ValueError:

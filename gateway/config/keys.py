@@ -29,16 +29,19 @@ class Unread(Exception):
 
 @dataclass(slots=True)
 class Reading:
-    """What one pass over a file gathers. `damaged`: see `Document.damaged`."""
+    """What one pass over a file gathers. `damaged` and `patched`: see `Document`."""
 
     file: Path
     damaged: bool = False
+    patched: frozenset[int] = frozenset()
     problems: list[Problem] = field(default_factory=list)
     not_in_force: list[NotInForce] = field(default_factory=list)
     places: dict[str, Text] = field(default_factory=dict)  # dotted key → where it is first written
 
     def wrong(self, at: Text | Node | Fields, what: str, hint: str | None = None) -> None:
-        """Record a mistake."""
+        """Record a mistake, unless its line is broken already: one mistake of syntax is enough for a line."""
+        if at.line in self.patched:
+            return
         width = at.width if isinstance(at, Text) else 1
         self.problems.append(Problem(self.file, at.line, at.column, what, hint, width=width))
 
@@ -168,7 +171,7 @@ def _read_key(key: Key, name: Text, value: Node, table: BlockTable, reading: Rea
     is_beside = isinstance(value, Text) and value.line == name.line and bool(value.value)
     reading.places.setdefault(dotted, value if isinstance(value, Text) and is_beside else name)
     if isinstance(value, Text) and not value.value.strip():
-        if not any(problem.line == value.line for problem in reading.problems):  # an alias, say, is told already
+        if not reading.damaged and not any(problem.line == value.line for problem in reading.problems):
             reading.wrong(name, f"{quoted(key.name)} has no value", "write one behind the colon, or remove the line.")
         return
     before = len(reading.problems)
@@ -179,7 +182,7 @@ def _read_key(key: Key, name: Text, value: Node, table: BlockTable, reading: Rea
     said = value.value if isinstance(value, Text) else "[]" if isinstance(value, Listing) and not value.items else None
     if dotted in built.REFUSED and said not in built.REFUSED[dotted][0] and len(reading.problems) == before:
         what = f"{dotted} is not built yet, and {built.REFUSED[dotted][1]}: remove it"
-        reading.wrong(name, what, "a key that is not obeyed must not look as if it were.")
+        reading.wrong(fields.at(key.name), what, "a key that is not obeyed must not look as if it were.")
     if dotted in built.NOT_IN_FORCE and said not in built.NOT_IN_FORCE[dotted]:
         reading.not_in_force.append(NotInForce(dotted.removeprefix("window."), reading.file, name.line))
 

@@ -49,7 +49,7 @@ _QUANTITY = re.compile(r"(?P<number>[0-9]{1,15}(?:\.[0-9]{1,6})?)\s*(?P<unit>[^\
 T = TypeVar("T")
 
 
-def _quantity(text: str, units: dict[str, int], what: str, examples: tuple[str, str]) -> float:
+def _quantity(text: str, units: dict[str, int], what: str, listed: str, examples: tuple[str, str]) -> float:
     """A number and its unit; without a unit the mistake is the missing unit, which is the commonest."""
     found = _QUANTITY.fullmatch(text.strip())
     usual = f"write it like {examples[0]} or {examples[1]}."
@@ -62,8 +62,7 @@ def _quantity(text: str, units: dict[str, int], what: str, examples: tuple[str, 
         tails = (example.split(" ", 1)[1] for example in examples)
         raise MissingUnit(text, " or ".join(f"{number} {tail}" for tail in tails))
     if unit not in units:
-        shown = list(dict.fromkeys(u for u in units if u not in ("kb", "mb", "gb", "tb", "KB")))
-        hint = f"units here are {', '.join(shown)}; {usual}"
+        hint = f"units here are {listed}; {usual}"
         if unit.lower().endswith("ib") and unit[:1].lower() in "kmgt":
             hint = f"sizes count in thousands here (1 MB = 1,000,000 octets); {usual}"
         start = text.index(unit, text.index(number) + len(number))
@@ -82,7 +81,7 @@ class MissingUnit(Misread):
 
 def parse_size(text: str) -> int:
     """`25 MB`, `500kB`, `1.5 GB`, `800 B` as octets."""
-    octets = _quantity(text, _SIZES, "a size", ("2 MB", "2 kB"))
+    octets = _quantity(text, _SIZES, "a size", "B, kB, MB, GB, TB", ("2 MB", "2 kB"))
     if octets != int(octets):
         raise Misread(f"{quoted(text)} is not a whole number of octets")
     if octets > _MAX_SIZE:
@@ -94,7 +93,7 @@ def parse_duration(text: str) -> float:
     """`90 s`, `90s`, `30 min`, `2 h`, `1.5 h`, `5 days` as seconds."""
     if re.fullmatch(r"\s*([0-9]+\s*[a-z]+\s*){2,}", text):
         raise Misread(f"{quoted(text)} is not a duration", "use one number and one unit: 90 min instead of 1 h 30 min.")
-    seconds = _quantity(text, _DURATIONS, "a duration", ("30 min", "30 s"))
+    seconds = _quantity(text, _DURATIONS, "a duration", "s, min, h, days, weeks", ("30 min", "30 s"))
     if seconds > _MAX_DURATION:
         raise Misread(f"{quoted(text)} is too long", "the longest duration is ten years.")
     return seconds
@@ -102,7 +101,7 @@ def parse_duration(text: str) -> float:
 
 def parse_rate(text: str) -> float:
     """`33.6 kbit/s`, `2 Mbit/s` as bit/s."""
-    rate = _quantity(text, _RATES, "a speed", ("33.6 kbit/s", "2 Mbit/s"))
+    rate = _quantity(text, _RATES, "a speed", "bit/s, kbit/s, Mbit/s, Gbit/s", ("33.6 kbit/s", "2 Mbit/s"))
     if not 1 <= rate <= _MAX_RATE:
         raise Misread(f"{quoted(text)} is no speed of a line", "speeds go from 1 bit/s to 1000 Gbit/s.")
     return rate

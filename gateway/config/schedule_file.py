@@ -30,7 +30,7 @@ def read_schedule(
 ) -> tuple[ScheduleFile | None, list[Problem]]:
     """The schedule (None if there are errors) and all mistakes: of this file by line, then of its calendars."""
     document = read_document(text, path)
-    reading = Reading(path, document.damaged, list(document.problems))
+    reading = Reading(path, document.damaged, document.patched, list(document.problems))
     file: ScheduleFile | None = None
     if document.root is None:
         if not reading.has_errors:

@@ -92,6 +92,9 @@ def _name(lines: Sequence[str], place: tuple[int, int], origin: tuple[int, int],
     if "escape" in problem or ("quoted scalar" in context and "hexadecimal" in problem):
         hint = "in double quotes a backslash begins an escape; use single quotes, or double the backslash."
         return Mistake(line, column, "this is not an escape that YAML knows", hint, last=max(line, origin[0]))
+    if "flow" in context and "',' or" in problem and character == ":" and line == origin[0]:
+        hint = "put the text in quotes; or a comma is missing before the next key."
+        return Mistake(line, column, "there is a colon inside a text here", hint, instead="_")
     if "flow" in context and ("',' or" in problem or line > origin[0]):
         opening = lines[origin[0]][origin[1] : origin[1] + 1]
         closing = {"[": "]", "{": "}"}.get(opening)

@@ -36,11 +36,14 @@ def parse_weekday(text: str) -> int:
     number = _DAY_NUMBERS.get(text.lower())
     if number is not None:
         return number
-    meant = nearest(text, _DAY_NUMBERS)
+    raise _no_day(text, nearest(text, _DAY_NUMBERS))
+
+
+def _no_day(text: str, meant: str | None) -> Misread:
     hint = "days are mon tue wed thu fri sat sun, ranges like mon-fri, and daily, workdays, weekend."
     if meant is not None:
         hint += f' Did you mean "{meant}"?'
-    raise Misread(f"{quoted(text)} is not a day", hint)
+    return Misread(f"{quoted(text)} is not a day", hint)
 
 
 def parse_days(text: str) -> frozenset[int]:
@@ -49,8 +52,8 @@ def parse_days(text: str) -> frozenset[int]:
     if word in _DAY_SETS:
         return frozenset(_DAY_SETS[word])
     if "-" not in text:
-        if (meant := nearest(text, _DAY_SETS)) is not None and nearest(text, _DAY_NUMBERS) is None:
-            raise Misread(f"{quoted(text)} is not a day", f'Did you mean "{meant}"?')
+        if word not in _DAY_NUMBERS:
+            raise _no_day(text, nearest(text, [*_DAY_NUMBERS, *_DAY_SETS]))
         return frozenset({parse_weekday(text)})
     first, last = (_inner(part, parse_weekday) for part in _halves(text, "-"))
     return frozenset((first + step) % 7 for step in range((last - first) % 7 + 1))
