@@ -1,0 +1,8 @@
+"""Tells senders what became of their mail: delivery status notifications (RFC 3464).
+
+Makes the octets and says who wants them; that a report is new mail, stored before the old is let go, is the caller's.
+"""
+
+from gateway.report.dsn import Kind, build_report, may_report, wanted
+
+__all__ = ["Kind", "build_report", "may_report", "wanted"]
