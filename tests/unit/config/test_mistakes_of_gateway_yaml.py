@@ -165,7 +165,7 @@ ROWS = [
     (
         "sources:\n  - {kind: etrn, host: a.example, domains: '@b.example'}\n",
         2,
-        46,
+        45,
         "is not a domain",
         "@b.example",
         "b.ex",

@@ -102,7 +102,7 @@ ROWS = [
     ),
     (OPEN + "    only_if: urgent waiting or\n", 5, 31, "a condition is missing", "", "urgent waiting"),
     (OPEN + "    only_if: oldest over 2\n", 5, 26, "has no unit", "2", "2 min or 2 s"),
-    (OPEN + "    only_if: urgent waiting or oldest over 2 hrs\n", 5, 46, '"hrs" is not a unit', "hrs", "2 h"),
+    (OPEN + "    only_if: urgent waiting or oldest over 2 hrs\n", 5, 46, '"hrs" is not a unit', "hrs", "s, min, h"),
     (OPEN + "    only_if: more than 20\n", 5, 24, '"20" has no unit', "20", "20 messages or 20 MB"),
     (OPEN + "    only_if: some mail\n", 5, 14, '"some mail" is not a condition', "some mail", "oldest over"),
     (OPEN + "    send: urgent, nomal\n", 5, 19, '"nomal" is not a class', "nomal", 'Did you mean "normal"?'),
