@@ -1,0 +1,108 @@
+"""Who is here: connections counted in all and by address, and messages by address and hour. Bounded, in memory only."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from gateway.reception import replies
+
+MAX_ADDRESSES = 20_000
+"""Addresses whose messages are counted; beyond it the counts of the present hour start anew."""
+
+HOUR = 3600.0
+
+
+class Guest(Protocol):
+    """What the count knows of a connection."""
+
+    @property
+    def client(self) -> str: ...
+
+    def dismiss(self, reply: bytes) -> None: ...
+
+    @property
+    def is_idle(self) -> bool:
+        """True while it waits for a command and has never begun a message."""
+        ...
+
+
+class Guests:
+    """The connections of one Reception. `enter` and `leave` once each; `admit` in between, before the greeting."""
+
+    def __init__(self) -> None:
+        self._present: dict[Guest, None] = {}  # connected, in order of arrival
+        self.serving: set[Guest] = set()
+        """Those whose task has not ended; a commit goes on after its client has gone."""
+        self._nobody = asyncio.Event()
+        self._nobody.set()
+        self._by_client: dict[str, int] = {}
+        self._hour = 0.0
+        self._messages: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._present)
+
+    @property
+    def present(self) -> tuple[Guest, ...]:
+        return tuple(self._present)
+
+    def enter(self, guest: Guest) -> None:
+        self._present[guest] = None
+        self.serving.add(guest)
+        self._nobody.clear()
+        self._by_client[guest.client] = self._by_client.get(guest.client, 0) + 1
+
+    def leave(self, guest: Guest) -> None:
+        if guest not in self._present:
+            return
+        del self._present[guest]
+        if not self._present:
+            self._nobody.set()
+        count = self._by_client[guest.client] - 1
+        if count:
+            self._by_client[guest.client] = count
+        else:
+            del self._by_client[guest.client]
+
+    def served(self, guest: Guest) -> None:
+        """Its task has ended."""
+        self.serving.discard(guest)
+
+    async def gone(self) -> None:
+        """Return when nobody is connected."""
+        await self._nobody.wait()
+
+    def admit(self, guest: Guest, *, limit: int, limit_per_client: int, preferred: bool) -> bytes | None:
+        """The refusal for one that has entered, or None.
+
+        Where all places are taken, a preferred client gets that of the one who came first and has been idle since: five
+        hundred silent strangers do not keep the office's printer out.
+        """
+        if self._by_client[guest.client] > limit_per_client:
+            return replies.TOO_MANY_FROM_YOU
+        if len(self._present) <= limit:
+            return None
+        if preferred:
+            for other in self._present:
+                if other is not guest and other.is_idle:
+                    other.dismiss(replies.MAKE_ROOM)
+                    return None
+        return replies.TOO_MANY_CONNECTIONS
+
+    def may_send(self, client: str, limit: int | None, now: float) -> bool:
+        """True if this client may begin one more message in the present hour. `now`: the monotonic clock."""
+        if limit is None:
+            return True
+        self._turn(now)
+        return self._messages.get(client, 0) < limit
+
+    def sent(self, client: str, now: float) -> None:
+        """Count one message."""
+        self._turn(now)
+        self._messages[client] = self._messages.get(client, 0) + 1
+
+    def _turn(self, now: float) -> None:
+        if now - self._hour >= HOUR or len(self._messages) > MAX_ADDRESSES:
+            self._hour = now
+            self._messages.clear()

@@ -1,0 +1,215 @@
+"""Listening sockets and the sessions behind them: started, stopped, replaced on a reload.
+
+Leaves to others: what a session says (`session`), who is let in (`policy`, `guests`), where mail goes (the spool).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from gateway.clock import Clock
+from gateway.config.settings import Address, ListenSettings, Settings
+from gateway.errors import GatewayError
+from gateway.events import Journal, Remark
+from gateway.mail.envelope import Class
+from gateway.reception import replies
+from gateway.reception.host import Host, Rules
+from gateway.reception.session import Session
+from gateway.reception.timers import ReceptionTimers
+
+if TYPE_CHECKING:
+    from gateway.spool.spool import Entry, Spool
+
+BACKLOG = 512
+"""Connections that the kernel keeps for us: with few, a burst loses SYNs and clients lose seconds."""
+
+LAST_WORDS = 1.0
+"""Seconds at a stop in which clients may read their 421 before they are cut off."""
+
+TOKEN_STATE = "reception-token"
+
+
+class ListenError(GatewayError):
+    """An address cannot be listened on; the text says which and why."""
+
+
+class Listener:
+    """One bound address. Its rules may be replaced; new sessions get the new ones."""
+
+    def __init__(self, host: Host, rules: Rules) -> None:
+        self._host = host
+        self.rules = rules
+        self._server: asyncio.Server | None = None
+        self.address = rules.listen.address
+
+    async def open(self) -> None:
+        """Raises ListenError."""
+        loop = asyncio.get_running_loop()
+        wanted = self.rules.listen.address
+        listening = _bind(wanted)
+        try:
+            self._server = await loop.create_server(
+                lambda: Session(self._host, self.rules, loop), sock=listening, backlog=BACKLOG
+            )
+        except OSError as exc:
+            listening.close()
+            raise ListenError(f"cannot listen on {wanted}: {exc.strerror or exc}") from exc
+        self.address = Address(wanted.host, listening.getsockname()[1])
+
+    def close(self) -> None:
+        """Take no more connections; those there are go on."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+
+class Reception:
+    """Takes mail on the configured addresses and commits it to the spool.
+
+    `when_leaves(entry)`: when this message will leave, in words, for the 250. `refuses(class, octets)`: the sentence with
+    which such a message is refused now, or None. `clock_not_set()`: the Received field then says so.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        spool: Spool,
+        *,
+        clock: Clock,
+        journal: Journal,
+        timers: ReceptionTimers | None = None,
+        when_leaves: Callable[[Entry], str | None] | None = None,
+        refuses: Callable[[Class, int], str | None] | None = None,
+        clock_not_set: Callable[[], bool] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._spool = spool
+        self._host = Host(
+            spool=spool,
+            clock=clock,
+            journal=journal,
+            timers=timers or ReceptionTimers(),
+            when_leaves=when_leaves,
+            refuses=refuses,
+            clock_not_set=clock_not_set,
+        )
+        self._listeners: dict[ListenSettings, Listener] = {}
+        self._changing: asyncio.Task[None] | None = None
+
+    async def start(self) -> list[Address]:
+        """Listen. Returns the actual addresses in the order of the settings; raises ListenError, then none is open."""
+        self._host.token = await self._load_token()
+        try:
+            for listen in self._settings.listen:
+                await self._open(listen)
+        except ListenError:
+            self._close_listeners()
+            raise
+        return self.addresses
+
+    @property
+    def addresses(self) -> list[Address]:
+        """Where it listens now."""
+        return [self._listeners[listen].address for listen in self._settings.listen if listen in self._listeners]
+
+    async def stop(self, grace: float) -> None:
+        """Take no new connection and begin no new message; what is under way gets `grace` seconds.
+
+        Idle clients are told 421 at once. Afterwards no session is left; a message whose commit had begun is stored
+        and, where its client still listened, answered.
+        """
+        self._host.is_stopping = True
+        if self._changing is not None:
+            await asyncio.wait([self._changing])
+        self._close_listeners()
+        for session in self._sessions():
+            if not session.is_taking:
+                session.dismiss(replies.SHUTTING_DOWN)
+        await self._wait_for_sessions(grace)
+        for session in self._sessions():
+            session.dismiss(replies.SHUTTING_DOWN)
+        await self._wait_for_sessions(grace)
+        for session in self._sessions():
+            if session.task is not None:
+                session.task.cancel()
+            if session.transport is not None:
+                session.transport.abort()
+        await self._wait_for_sessions(grace)
+        with contextlib.suppress(TimeoutError):  # let the last replies be read
+            await asyncio.wait_for(self._host.guests.gone(), min(grace, LAST_WORDS))
+        for guest in self._host.guests.present:
+            if isinstance(guest, Session) and guest.transport is not None:
+                guest.transport.abort()
+
+    def replace(self, settings: Settings) -> None:
+        """New rules for new sessions; listeners that differ are closed and opened. Sessions there are go on as they began.
+
+        A new address that cannot be listened on is recorded as a remark; the others work.
+        """
+        self._settings = settings
+        previous = self._changing
+        self._changing = asyncio.get_running_loop().create_task(self._change(settings, previous))
+
+    async def _change(self, settings: Settings, previous: asyncio.Task[None] | None) -> None:
+        if previous is not None:
+            await asyncio.wait([previous])
+        for listen in [known for known in self._listeners if known not in settings.listen]:
+            self._listeners.pop(listen).close()
+        for listen in settings.listen:
+            if self._host.is_stopping:
+                return
+            if listen in self._listeners:
+                self._listeners[listen].rules = Rules.of(settings, listen)
+                continue
+            try:
+                await self._open(listen)
+            except ListenError as exc:
+                self._journal.record(Remark(about="listen", what=str(exc)))
+
+    async def _open(self, listen: ListenSettings) -> None:
+        listener = Listener(self._host, Rules.of(self._settings, listen))
+        await listener.open()
+        self._listeners[listen] = listener
+
+    def _close_listeners(self) -> None:
+        for listener in self._listeners.values():
+            listener.close()
+        self._listeners.clear()
+
+    def _sessions(self) -> list[Session]:
+        return [guest for guest in self._host.guests.serving if isinstance(guest, Session)]
+
+    async def _wait_for_sessions(self, seconds: float) -> None:
+        tasks = [session.task for session in self._sessions() if session.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+
+    async def _load_token(self) -> str:
+        known = self._spool.load_state(TOKEN_STATE)
+        if known is not None and known.isalnum() and len(known) == 12:
+            return known.decode()
+        token = secrets.token_hex(6)
+        await self._spool.save_state(TOKEN_STATE, token.encode())
+        return token
+
+
+def _bind(address: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # Each family has its own line under `listen`, so that what is written is what is open.
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.setblocking(False)
+        listening.bind((address.host, address.port))
+    except OSError as exc:
+        listening.close()
+        raise ListenError(f"cannot listen on {address}: {exc.strerror or exc}") from exc
+    return listening
