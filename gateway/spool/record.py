@@ -81,6 +81,7 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fi
     doubt: DoubtRecord | None = None
     opportunity: float = 0.0
     opening_tried: float | None = None
+    uptime_mark: float | None = None  # Online time of the link, as counted at the last real attempt
     warned: float | None = None  # when the sender was told that it is late
     report_for: str | None = None  # the ID whose fate this report tells
     removal: RemovalRecord | None = None

@@ -1,0 +1,153 @@
+"""The gateway as a whole: builds the parts, hands them to each other, starts and stops them. Alone knows everybody."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gateway.clock import Clock, SystemClock
+from gateway.config.rules import ScheduleFile
+from gateway.config.settings import Address, RelaySettings, Settings
+from gateway.connectivity.monitor import Monitor
+from gateway.control.server import ControlServer
+from gateway.courier.contract import Feed, SessionEnd
+from gateway.courier.contract import Timers as CourierTimers
+from gateway.courier.session import run_session
+from gateway.desk.desk import Desk
+from gateway.dispatch.dispatcher import LINGER, Dispatcher
+from gateway.errors import GatewayError
+from gateway.events import Alarm, Journal, Remark
+from gateway.reception.reception import Reception
+from gateway.reception.timers import ReceptionTimers
+from gateway.spool.spool import Spool
+
+SOCKET = "control.sock"
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Every wait of the gateway in one place, so that tests run scaled ones. Seconds."""
+
+    reception: ReceptionTimers = field(default_factory=ReceptionTimers)
+    courier: CourierTimers = field(default_factory=CourierTimers)
+    linger: float = LINGER
+    stop_grace: float = 10.0
+    close_grace: float = 120.0
+
+
+class App:
+    """One running gateway over one spool. `read_files` reads both files anew and raises ConfigurationError."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        schedule: ScheduleFile,
+        *,
+        journal: Journal,
+        read_files: Callable[[], tuple[Settings, ScheduleFile]],
+        clock: Clock | None = None,
+        waits: Waits | None = None,
+    ) -> None:
+        self.settings, self.schedule = settings, schedule
+        self._journal, self._read_files = journal, read_files
+        self._clock = clock if clock is not None else SystemClock()
+        self._waits = waits if waits is not None else Waits()
+        self._stop = asyncio.Event()
+
+    async def run(self, on_ready: Callable[[list[Address]], None]) -> None:
+        """Serve until `stop`. `on_ready` is called with the addresses once mail is accepted.
+
+        Raises SpoolError (locked, not writable) and OSError (an address cannot be listened on) before that.
+        """
+        settings = self.settings
+        spool = await Spool.open(
+            settings.spool, clock=self._clock, journal=self._journal, reserve=settings.queue.reserve
+        )
+        try:
+            await self._with_spool(spool, on_ready)
+        finally:
+            await spool.close()
+
+    async def _with_spool(self, spool: Spool, on_ready: Callable[[list[Address]], None]) -> None:
+        waits, settings = self._waits, self.settings
+        monitor = Monitor(settings, clock=self._clock, journal=self._journal, on_change=self._link_changed)
+        await monitor.start()
+        self._monitor = monitor
+        self._dispatcher = dispatcher = Dispatcher(
+            settings,
+            self.schedule,
+            spool,
+            monitor,
+            self._session,
+            clock=self._clock,
+            journal=self._journal,
+            linger=waits.linger,
+            grace=waits.close_grace,
+        )
+        self._reception = reception = Reception(
+            settings, spool, clock=self._clock, journal=self._journal, timers=waits.reception
+        )
+        desk = Desk(dispatcher, spool, monitor, self._clock, self._journal, self.reload)
+        control = ControlServer(settings.spool / SOCKET, desk.handle)
+        try:
+            addresses = await reception.start()
+            await control.start()
+            dispatching = asyncio.create_task(dispatcher.run(), name="dispatch")
+            stopping = asyncio.create_task(self._stop.wait(), name="stop")
+            self._say_not_in_force()
+            on_ready(addresses)
+            try:
+                await asyncio.wait({dispatching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                # No new client and no new session; what is in flight has its grace (DESIGN section 10, SIGTERM).
+                dispatcher.stop(waits.stop_grace)
+                await asyncio.gather(reception.stop(waits.stop_grace), dispatching)
+                stopping.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await stopping
+        finally:
+            await control.stop()
+            await monitor.stop()
+
+    def stop(self) -> None:
+        """Begin to end; `run` returns when all that was in flight is settled."""
+        self._stop.set()
+
+    def reload(self) -> None:
+        """Read both files and put them in force. Raises ConfigurationError with all mistakes; then the old stay."""
+        settings, schedule = self._read_files()
+        if settings.spool != self.settings.spool:
+            raise GatewayError(f"the spool cannot change while the gateway runs: it is {self.settings.spool}")
+        self.settings, self.schedule = settings, schedule
+        self._monitor.replace(settings)
+        self._dispatcher.replace(settings, schedule)
+        self._reception.replace(settings)
+        self._journal.record(Remark("reload", "both files were read and are in force"))
+        self._say_not_in_force()
+
+    def _say_not_in_force(self) -> None:
+        waiting = [*self.settings.not_in_force, *self.schedule.not_in_force]
+        if waiting:
+            keys = ", ".join(str(key) for key in waiting)
+            self._journal.record(Remark("configuration", f"not in force yet: {keys}"))
+        if not self.settings.relays:
+            self._journal.record(Alarm("relay", "no relay configured: mail is accepted and waits"))
+
+    def _link_changed(self) -> None:
+        if hasattr(self, "_dispatcher"):
+            self._dispatcher.links_changed()
+
+    async def _session(
+        self, relay: RelaySettings, feed: Feed, *, link: str, interface: str | None, stop: asyncio.Event
+    ) -> SessionEnd:
+        del link
+        return await run_session(
+            relay,
+            feed,
+            hostname=self.settings.hostname,
+            timers=self._waits.courier,
+            interface=interface,
+            stop=stop,
+        )

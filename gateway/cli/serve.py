@@ -1,0 +1,77 @@
+"""`tidegate serve`: the gateway in the foreground, for systemd or a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+from gateway.app import App
+from gateway.cli import systemd
+from gateway.config.load import load_schedule, load_settings
+from gateway.config.rules import ScheduleFile
+from gateway.config.settings import Address, Settings
+from gateway.errors import ConfigurationError, Exit, GatewayError
+from gateway.events import Alarm, Journal, Remark
+from gateway.maillog import MailLog
+from gateway.schedule.review import review
+
+
+def read_files(path: Path | None) -> tuple[Settings, ScheduleFile]:
+    """Both files, checked. Raises ConfigurationError with every mistake of both."""
+    settings = load_settings(path)
+    schedule = load_schedule(settings.schedule, settings) if settings.schedule is not None else ScheduleFile()
+    return settings, schedule
+
+
+def serve(path: Path | None) -> int:
+    """Run until SIGTERM or SIGINT; SIGHUP reads the files again. Prints one line `ready` with the addresses."""
+    settings, schedule = read_files(path)
+    log = MailLog(sys.stderr, os.environ)
+    journal = Journal()
+    journal.subscribe(log.write)
+    app = App(settings, schedule, journal=journal, read_files=lambda: read_files(path))
+    return asyncio.run(_serve(app, journal))
+
+
+async def _serve(app: App, journal: Journal) -> int:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stop, app)
+    loop.add_signal_handler(signal.SIGHUP, _reload, app, journal)
+    try:
+        await app.run(lambda addresses: _ready(app, journal, addresses))
+    except OSError as exc:
+        print(f"cannot listen: {exc.strerror or exc}", file=sys.stderr)
+        return Exit.CANT_CREATE
+    return Exit.OK
+
+
+def _ready(app: App, journal: Journal, addresses: list[Address]) -> None:
+    warnings = review(app.schedule, app.settings, _now())
+    for warning in warnings:
+        journal.record(Remark("schedule", f"{warning.file}:{warning.line}: {warning.what}"))
+    print("ready " + " ".join(str(address) for address in addresses), flush=True)
+    systemd.notify("READY=1", os.environ)
+
+
+def _now() -> float:
+    import time
+
+    return time.time()
+
+
+def _stop(app: App) -> None:
+    systemd.notify("STOPPING=1", os.environ)
+    app.stop()
+
+
+def _reload(app: App, journal: Journal) -> None:
+    systemd.notify("RELOADING=1", os.environ)
+    try:
+        app.reload()
+    except (ConfigurationError, GatewayError) as exc:
+        journal.record(Alarm("configuration", f"the old one stays in force: {exc}"))
+    systemd.notify("READY=1", os.environ)

@@ -1,0 +1,1 @@
+"""The line: what the kernel, probes and real sessions say of it, and the mode that follows."""

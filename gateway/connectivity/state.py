@@ -1,0 +1,27 @@
+"""What is known of one link at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.config.settings import LinkKind
+
+
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """`up`: carrier, address and route are there, so that a session may be tried. `usable` (permanent links): `auto` may call
+    it Online. `relay_answers`: what probes and sessions showed, None where nobody asked. `since`: of `up` and `usable`.
+    `try_again_at`: a link that failed is given another session then."""
+
+    name: str
+    kind: LinkKind
+    interface: str
+    carrier: bool
+    has_route: bool
+    up: bool
+    usable: bool
+    why: str
+    since: float
+    relay_answers: bool | None = None
+    addresses: tuple[str, ...] = ()
+    try_again_at: float | None = None

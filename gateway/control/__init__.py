@@ -1,0 +1,1 @@
+"""What fronts may see and may ask for: shapes, filters, and the JSON lines over `SPOOL/control.sock`."""

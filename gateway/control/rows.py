@@ -1,0 +1,163 @@
+"""The shapes of answers, exactly as DESIGN section 10 names them. Instants are ISO 8601 text with offset; sizes octets."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+State = Literal["waiting", "deferred", "held", "sending"]
+
+
+class NextTryRow(msgspec.Struct, frozen=True, kw_only=True):
+    kind: Literal["asap", "time", "window", "released", "never"]
+    at: str | None = None
+    window: str | None = None
+
+
+class QueueRow(msgspec.Struct, frozen=True, kw_only=True, rename={"sender": "from", "message_class": "class"}):
+    """A message in the queue."""
+
+    id: str
+    created: str
+    next_try: NextTryRow
+    size: int
+    sender: str
+    to: list[str]
+    status: str
+    state: State
+    message_class: str
+    attempts: int
+
+
+class CheckRow(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    state: Literal["ok", "wait", "stop"]
+    text: str
+    file: str | None = None
+    line: int | None = None
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    verdict: str
+    next_try: NextTryRow
+    checks: list[CheckRow]
+
+
+class SendingRow(msgspec.Struct, frozen=True, kw_only=True, rename={"sender": "from"}):
+    """A message being sent now. `elapsed` in seconds."""
+
+    id: str
+    size: int
+    sender: str
+    to: list[str]
+    phase: str
+    relay: str
+    elapsed: float
+    percent: int
+
+
+class OpeningRow(msgspec.Struct, frozen=True, kw_only=True):
+    window: str
+    opens: str
+    closes: str
+
+
+class ModeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`until`: when a `--for` is over."""
+
+    set: str
+    now: str
+    why: str
+    until: str | None = None
+
+
+class LinkRow(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    kind: str
+    interface: str
+    up: bool
+    usable: bool
+    why: str
+    since: str
+    speed: float | None = None
+    octets_in: int | None = None
+    octets_out: int | None = None
+
+
+class RelayRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The first relay in order, and what is wrong with it, if anything is."""
+
+    name: str
+    host: str
+    port: int
+    trouble: str | None = None
+    next_try: str | None = None
+
+
+class WindowRow(msgspec.Struct, frozen=True, kw_only=True):
+    open: list[OpeningRow]
+    next: OpeningRow | None
+
+
+class QueueTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """`oldest`: when the oldest message was accepted."""
+
+    messages: int
+    octets: int
+    oldest: str | None
+    by_state: dict[str, int]
+
+
+class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One real use of the line: in progress where `ended` is null."""
+
+    link: str
+    relay: str
+    window: str | None
+    started: str
+    ended: str | None
+    sent: int
+    octets_out: int
+    octets_in: int
+    why: str
+
+
+class ForecastRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What the opening in progress or the next one takes, and what stays."""
+
+    window: str
+    opens: str
+    closes: str
+    messages: int
+    octets: int
+    seconds: float | None
+    staying: int
+    staying_octets: int
+
+
+class DiskRow(msgspec.Struct, frozen=True, kw_only=True):
+    free: int
+    reserve: int
+    set_aside: int
+
+
+class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
+    version: str
+    running: bool
+    mode: ModeRow
+    links: list[LinkRow]
+    relay: RelayRow | None
+    window: WindowRow
+    queue: QueueTotals
+    session: SessionRow | None
+    not_in_force: list[str]
+    forecast: ForecastRow | None = None
+    sending: list[SendingRow] = []
+    sessions: list[SessionRow] = []
+    skips: list[str] = []
+    files_changed: list[str] = []
+    disk: DiskRow | None = None
+    memory: int | None = None
+    timezone: str = "UTC"

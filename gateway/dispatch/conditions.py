@@ -1,0 +1,73 @@
+"""`only_if`: is there enough waiting to be worth the line? (DESIGN section 5, rule 3)
+
+Judged over the mail that the window would admit, at the start of each opening and at each arrival while it is open; once
+true it holds to the end of the session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gateway.config.rules import Condition, WindowRule
+from gateway.dispatch.facts import MessageFacts
+from gateway.schedule.calendar import Opening
+
+
+def is_met(window: WindowRule, messages: Iterable[MessageFacts], now: float) -> bool:
+    """True if any term of `only_if` holds over the messages that this window admits and nobody holds; or it has none."""
+    if not window.only_if:
+        return True
+    urgent, count, octets, oldest = False, 0, 0, now
+    for message in messages:
+        if message.held or not window.admits(message.message_class, message.size):
+            continue
+        urgent = urgent or message.message_class == "urgent"
+        count += 1
+        octets += message.size
+        oldest = min(oldest, message.created)
+    return any(_holds(term, urgent, count, octets, now - oldest) for term in window.only_if)
+
+
+def _holds(term: Condition, urgent: bool, count: int, octets: int, age: float) -> bool:
+    match term.kind:
+        case "urgent waiting":
+            return urgent
+        case "oldest over":
+            return count > 0 and age > term.amount
+        case "more messages than":
+            return count > term.amount
+        case "more octets than":
+            return octets > term.amount
+
+
+class Conditions:
+    """Remembers for each opening in progress whether its `only_if` was met."""
+
+    __slots__ = ("_conditional", "_met")
+
+    def __init__(self) -> None:
+        self._met: dict[tuple[str, float], bool] = {}
+        self._conditional: set[tuple[str, float]] = set()
+
+    def judge(self, openings: Iterable[Opening], messages: Iterable[MessageFacts], now: float) -> bool:
+        """Ask again for those not met so far; forget openings that have ended. True if anything changed."""
+        current = {(o.window.name, o.opens): o for o in openings}
+        before = dict(self._met)
+        self._conditional = {key for key, opening in current.items() if opening.window.only_if}
+        self._met = {key: met for key, met in self._met.items() if key in current}
+        unmet = [(key, o) for key, o in current.items() if not self._met.get(key)]
+        if any(o.window.only_if for _, o in unmet):
+            waiting = list(messages)
+            for key, opening in unmet:
+                self._met[key] = is_met(opening.window, waiting, now)
+        else:
+            self._met.update((key, True) for key, _ in unmet)
+        return before != self._met
+
+    def met(self, opening: Opening) -> bool:
+        return self._met.get((opening.window.name, opening.opens), not opening.window.only_if)
+
+    def session_ended(self) -> bool:
+        """The session for which a condition held is over: it must hold again for the next. True if any is open again."""
+        self._met = {key: met and key not in self._conditional for key, met in self._met.items()}
+        return bool(self._conditional)

@@ -1,0 +1,456 @@
+"""The loop around the decision: gathers the facts, starts and ends sessions, and wakes only when something can change.
+
+What wakes it: a message that appears or changes, an edge of the schedule, a link, an order of the operator, a Next Try that
+comes due, the end of a session. A change of the situation asks for every message again; a change of one message only for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from gateway.clock import Clock
+from gateway.config.rules import ScheduleFile
+from gateway.config.settings import RelaySettings, Settings
+from gateway.connectivity.mode import judge_mode
+from gateway.connectivity.monitor import Monitor
+from gateway.courier.contract import Feed, SessionEnd
+from gateway.dispatch import orders as standing
+from gateway.dispatch.conditions import Conditions
+from gateway.dispatch.decide import GRACE, decide, fits_no_opening
+from gateway.dispatch.facts import Go, MessageFacts, Mode, OpenWindow, Push, Situation
+from gateway.dispatch.lane import Lane, LaneFeed, Sending, SessionRecord
+from gateway.dispatch.order import order_key
+from gateway.dispatch.removals import Removals
+from gateway.dispatch.retry import Opportunity
+from gateway.dispatch.settler import Settler
+from gateway.dispatch.speed import SpeedBook
+from gateway.dispatch.timetable import Timetable
+from gateway.dispatch.troubles import Troubles, Uptime, trouble_kind
+from gateway.events import Alarm, Journal, ModeChanged, SessionEnded, WindowEdge
+from gateway.schedule.calendar import Opening
+from gateway.spool.entry import Entry
+from gateway.spool.spool import Spool
+
+LINGER = 2.0
+"""Seconds that an Online session over a permanent link waits for the next message before it says QUIT."""
+
+SCAN_SLICE = 1000
+"""Messages decided over before the event loop gets its turn."""
+
+
+class RunSession(Protocol):
+    """Courier's entry: one session with a relay, from connect to QUIT. Never raises but CancelledError."""
+
+    async def __call__(
+        self, relay: RelaySettings, feed: Feed, *, link: str, interface: str | None, stop: asyncio.Event
+    ) -> SessionEnd: ...
+
+
+class Dispatcher:
+    """Owns the mode, the calendar in force, the lanes and what is known of the relays' troubles."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        schedule: ScheduleFile,
+        spool: Spool,
+        monitor: Monitor,
+        run_session: RunSession,
+        *,
+        clock: Clock,
+        journal: Journal,
+        linger: float = LINGER,
+        grace: float = GRACE,
+    ) -> None:
+        self.settings = settings
+        self._spool, self._monitor, self._run_session = spool, monitor, run_session
+        self._clock, self._journal = clock, journal
+        self._linger_seconds, self._grace = linger, grace
+        self.timetable = Timetable(schedule, settings.mode, spool.load_state(standing.STATE), clock, self.reconsider)
+        self._settler = Settler(spool, lambda: self.settings, clock, journal, self._item_changed)
+        self.removals = Removals(spool, self._settler, clock, journal)
+        self.speeds = SpeedBook(spool.load_state(SpeedBook.STATE))
+        self._lanes: dict[tuple[str, str], Lane] = {}
+        self._troubles = Troubles()
+        self._links_up = {state.name for state in monitor.states if state.up}
+        self._pushed: dict[str, Push] = {}
+        self._conditions = Conditions()
+        self.sending: dict[str, Sending] = {}
+        self.sessions: deque[SessionRecord] = deque(maxlen=100)
+        self._wake = asyncio.Event()
+        self._rescan = True
+        self._fresh: set[str] = set()
+        self._dues: list[tuple[float, str]] = []
+        self._wake_at: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._closing: dict[tuple[str, str], asyncio.TimerHandle] = {}
+        self._mode: tuple[Mode, str] = ("offline", "starting")
+        self._mode_known: tuple[Mode, str] | None = None
+        self._opportunity_since = clock.now()
+        self._uptime = Uptime()
+        self._speeds_unsaved = False
+        self._stopping = False
+        self._tasks: asyncio.TaskGroup | None = None
+
+    # -- life --------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Work until `stop`; then what is in flight has `grace` seconds (see `stop`)."""
+        unsubscribe = self._spool.subscribe(self._item_changed)
+        self.timetable.start()
+        settling = asyncio.create_task(self._settler.run())
+        removing = asyncio.create_task(self.removals.run())
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                while not self._stopping:
+                    await self._pump()
+                    await self._wake.wait()
+                    self._wake.clear()
+                for lane in self._lanes.values():
+                    lane.stop.set()
+        finally:
+            unsubscribe()
+            self.timetable.stop()
+            if self._timer is not None:
+                self._timer.cancel()
+            for task in (settling, removing):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+            await self._settler.drain()
+
+    def stop(self, grace: float) -> None:
+        """Nothing new starts; what is in flight has so many seconds, then returns to the queue. `run` then returns."""
+        self._stopping = True
+        self._wake.set()
+        for lane in self._lanes.values():
+            lane.stop.set()
+            asyncio.get_running_loop().call_later(grace, lane.cut_off)
+
+    def replace(self, settings: Settings, schedule: ScheduleFile) -> None:
+        """A reload: the new files are in force from here. Troubles of relays that changed are forgotten."""
+        changed = {relay.name for relay in self.settings.relays} - {
+            relay.name for relay in settings.relays if relay in self.settings.relays
+        }
+        for name in changed:
+            self._troubles.forget(name)
+        self.settings = settings
+        self.timetable.replace(schedule, settings.mode)
+
+    # -- orders of the operator ---------------------------------------------------------------------------------
+
+    def skip_next(self) -> Opening | None:
+        """`schedule skip`; see Timetable."""
+        opening = self.timetable.skip_next()
+        if opening is not None:
+            self._journal.record(WindowEdge(opening.window.name, "skipped", opening.closes, "skipped by an operator"))
+        return opening
+
+    def push(self, ids: Iterable[str], kind: Push) -> list[tuple[str, Go]]:
+        """`send` and `try`: those of the messages that can leave now are sent now. Returns them, with the way they go."""
+        situation, going = self.situation(), []
+        for item in ids:
+            entry = self._spool.entries.get(item)
+            if entry is None or entry.claimed:
+                continue
+            verdict = decide(self._facts(entry, kind), situation)
+            if isinstance(verdict, Go):
+                self._pushed[item] = kind
+                going.append((item, verdict))
+        if going:
+            for name in {go.relay.name for _, go in going}:
+                self._troubles.waive(name)
+            self._fresh.update(item for item, _ in going)
+            self._wake.set()
+        return going
+
+    # -- facts --------------------------------------------------------------------------------------------------
+
+    def situation(self) -> Situation:
+        """What holds for every message at this moment."""
+        now = self._clock.now()
+        openings = self.timetable.openings(now)
+        return Situation(
+            now=now,
+            settings=self.settings,
+            calendar=self.timetable.calendar,
+            mode=self._mode[0],
+            mode_set=self.timetable.orders.mode,
+            mode_why=self._mode[1],
+            open=tuple(OpenWindow(opening, self._conditions.met(opening)) for opening in openings),
+            links=self._monitor.states,
+            opportunity_since=self._opportunity_since,
+            troubles=self._troubles.now,
+            speed=self.speeds.known(self.settings.links),
+        )
+
+    def facts(self, entry: Entry) -> MessageFacts:
+        return self._facts(entry, self._pushed.get(entry.id))
+
+    def _facts(self, entry: Entry, push: Push | None) -> MessageFacts:
+        return MessageFacts(
+            id=entry.id,
+            created=entry.created,
+            size=entry.size,
+            message_class=entry.message_class,
+            held=entry.held,
+            claimed=entry.claimed,
+            due=entry.due,
+            last_try=entry.last_try,
+            tries=entry.tries,
+            doubt=entry.doubt,
+            push=push,
+        )
+
+    # -- what wakes us ------------------------------------------------------------------------------------------
+
+    def reconsider(self) -> None:
+        """The situation changed: ask again for every message."""
+        self._rescan = True
+        self._wake.set()
+
+    def _item_changed(self, item: str) -> None:
+        self._fresh.add(item)
+        self._wake.set()
+
+    def _arm(self) -> None:
+        """One timer for the earliest moment at which time alone changes a decision."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        moments = [self._wake_at, self._dues[0][0] if self._dues else None, self.timetable.orders.mode_until]
+        earliest = min((moment for moment in moments if moment is not None), default=None)
+        if earliest is not None:
+            delay = max(0.0, min(earliest - self._clock.now(), 3600.0))
+            self._timer = asyncio.get_running_loop().call_later(delay, self._timer_fired)
+
+    def _timer_fired(self) -> None:
+        self._timer = None
+        now = self._clock.now()
+        while self._dues and self._dues[0][0] <= now:
+            self._fresh.add(heapq.heappop(self._dues)[1])
+        if self._wake_at is not None and self._wake_at <= now:
+            self._wake_at = None
+            self._rescan = True
+        self._wake.set()
+
+    # -- the pump -----------------------------------------------------------------------------------------------
+
+    async def _pump(self) -> None:
+        await self._keep_orders()
+        self._judge_mode()
+        now = self._clock.now()
+        for edge in self.timetable.edges(now):
+            self._journal.record(edge)
+            self._rescan = True
+        if self._conditions.judge(self.timetable.openings(now), self._waiting(), now):
+            self._rescan = True
+        rescan, self._rescan = self._rescan, False
+        fresh, self._fresh = self._fresh, set()
+        if rescan:
+            self._wake_at, self._dues = None, []
+            for lane in self._lanes.values():
+                lane.clear()
+        await self._decide_over(tuple(self._spool.entries) if rescan else tuple(fresh))
+        self._end_what_may_not_go_on()
+        self._start_sessions()
+        self._arm()
+
+    async def _decide_over(self, ids: tuple[str, ...]) -> None:
+        situation = self.situation()
+        for number, item in enumerate(ids, 1):
+            if number % SCAN_SLICE == 0:
+                await asyncio.sleep(0)
+            entry = self._spool.entries.get(item)
+            if entry is None:
+                self._pushed.pop(item, None)
+                continue
+            if not entry.claimed:
+                self._offer(self.facts(entry), situation)
+
+    def _offer(self, message: MessageFacts, situation: Situation) -> None:
+        verdict = decide(message, situation)
+        if isinstance(verdict, Go):
+            key = (verdict.link, verdict.relay.name)
+            lane = self._lanes.get(key)
+            if lane is None or (lane.relay != verdict.relay and lane.task is None):
+                lane = self._lanes[key] = Lane(verdict.link, verdict.relay)
+            first = verdict.opening is not None and fits_no_opening(
+                message, verdict.opening, situation.speed.get(verdict.link)
+            )
+            lane.offer(order_key(message, starts_first=first), message.id)
+        elif verdict.wake is not None:
+            if verdict.wake == message.due:
+                heapq.heappush(self._dues, (verdict.wake, message.id))
+            elif self._wake_at is None or verdict.wake < self._wake_at:
+                self._wake_at = verdict.wake
+
+    def _waiting(self) -> Iterator[MessageFacts]:
+        return (self.facts(entry) for entry in self._spool.entries.values() if not entry.claimed)
+
+    def _recheck(self, item: str) -> Go | None:
+        """At the moment of sending: is it still so, and for this lane?"""
+        entry = self._spool.entries.get(item)
+        if entry is None or entry.claimed or self._stopping:
+            return None
+        verdict = decide(self.facts(entry), self.situation())
+        return verdict if isinstance(verdict, Go) else None
+
+    # -- sessions -----------------------------------------------------------------------------------------------
+
+    def _start_sessions(self) -> None:
+        assert self._tasks is not None
+        for lane in self._lanes.values():
+            if lane.heap and lane.task is None and not self._stopping:
+                lane.stop, lane.cut = asyncio.Event(), False
+                lane.task = self._tasks.create_task(self._session(lane))
+
+    async def _session(self, lane: Lane) -> SessionEnd:
+        now = self._clock.now()
+        window = (
+            next((o.window.name for o in self.timetable.openings(now)), None) if self._mode[0] == "offline" else None
+        )
+        record = SessionRecord(lane.link, lane.relay.name, now, window)
+        self.sessions.append(record)
+        feed = LaneFeed(
+            lane,
+            self._spool,
+            self._settler,
+            self._clock,
+            self._journal,
+            lambda item: self._go_of_lane(item, lane),
+            lambda: self._linger(lane),
+            self._opportunity,
+            self.sending,
+            record,
+        )
+        interface = next((k.interface for k in self.settings.links if k.name == lane.link), "default")
+        try:
+            end = await self._run_session(
+                lane.relay,
+                feed,
+                link=lane.link,
+                interface=None if interface == "default" else interface,
+                stop=lane.stop,
+            )
+        except asyncio.CancelledError:
+            if not lane.cut:
+                raise
+            # The grace is over: the courier has settled what was in flight; the session ends, the gateway goes on.
+            end = SessionEnd("broken", "its time was over")
+        finally:
+            feed.abandon()
+            lane.task = None
+            timer = self._closing.pop((lane.link, lane.relay.name), None)
+            if timer is not None:
+                timer.cancel()
+        self._session_over(lane, feed, record, end)
+        return end
+
+    def _go_of_lane(self, item: str, lane: Lane) -> Go | None:
+        go = self._recheck(item)
+        if go is None or (go.link, go.relay.name) == (lane.link, lane.relay.name):
+            return go
+        self._item_changed(item)  # another way has become the better one
+        return None
+
+    def _session_over(self, lane: Lane, feed: LaneFeed, record: SessionRecord, end: SessionEnd) -> None:
+        now = self._clock.now()
+        record.ended, record.why = now, end.text
+        record.octets_out, record.octets_in = end.octets_out, end.octets_in
+        if self.speeds.add(lane.link, end.octets_out, end.seconds - feed.idle):
+            self._speeds_unsaved = True
+        self._journal.record(
+            SessionEnded(
+                lane.relay.name, lane.link, record.sent, 0, end.octets_out, end.octets_in, end.seconds, end.text
+            )
+        )
+        for item in [i for i in self._pushed if i not in lane.offered or end.why != "done"]:
+            del self._pushed[item]
+            self._fresh.add(item)
+        if not self._stopping and not lane.cut:
+            self._judge_session(lane, feed, end)
+        if self._conditions.session_ended():
+            self.reconsider()
+        self._wake.set()
+
+    def _judge_session(self, lane: Lane, feed: LaneFeed, end: SessionEnd) -> None:
+        """What the session showed of the relay and of the link, which counts more than any probe (DESIGN section 6)."""
+        relay = lane.relay.name
+        if end.alarm:
+            self._journal.record(Alarm(relay, end.text))
+        kind = trouble_kind(end, feed.interrupted)
+        if kind is None:
+            if self._troubles.succeeded(relay):
+                self.reconsider()
+            self._monitor.session_succeeded(lane.link, relay)
+            return
+        trouble = self._troubles.failed(relay, kind, end.text, self._clock.now(), self.settings.queue)
+        if end.why in ("unreachable", "broken"):
+            self._monitor.session_failed(lane.link, relay, end.text, trouble.until)
+        else:
+            self._monitor.session_succeeded(lane.link, relay)
+        self.reconsider()
+
+    def links_changed(self) -> None:
+        """The monitor's word. A link that came back is tried at once by what broke (DESIGN section 8)."""
+        up = {state.name for state in self._monitor.states if state.up}
+        if up - self._links_up:
+            self._troubles.line_is_back()
+        self._links_up = up
+        self.reconsider()
+
+    def _linger(self, lane: Lane) -> float:
+        if self._mode[0] != "online" or self._stopping:
+            return 0.0
+        kind = next((state.kind for state in self._monitor.states if state.name == lane.link), None)
+        return self._linger_seconds if kind == "permanent" else 0.0
+
+    def _opportunity(self, go: Go) -> Opportunity:
+        if self._mode[0] == "online":
+            return Opportunity(uptime=self._uptime.total(self._clock.monotonic()))
+        return Opportunity(opens=go.opening.opens if go.opening is not None else None)
+
+    def _end_what_may_not_go_on(self) -> None:
+        """Going Offline, stopping, the end of an opening: no new message; what is in flight has its grace."""
+        situation = self.situation()
+        may_go_on = situation.mode == "online" or (
+            situation.mode == "offline" and (bool(situation.open) or bool(self._pushed))
+        )
+        for key, lane in self._lanes.items():
+            if lane.task is None or key in self._closing or may_go_on:
+                continue
+            lane.stop.set()
+            self._closing[key] = asyncio.get_running_loop().call_later(self._grace, lane.cut_off)
+
+    # -- mode and orders ----------------------------------------------------------------------------------------
+
+    async def _keep_orders(self) -> None:
+        self.timetable.settle()
+        if self.timetable.unsaved:
+            self.timetable.unsaved = False
+            await self._spool.save_state(standing.STATE, standing.encode(self.timetable.orders))
+        if self._speeds_unsaved:
+            self._speeds_unsaved = False
+            await self._spool.save_state(SpeedBook.STATE, self.speeds.encode())
+
+    def _judge_mode(self) -> None:
+        self._mode = mode, why = judge_mode(self.timetable.orders.mode, self._monitor.states)
+        counting = mode == "online" and any(link.up for link in self._monitor.states)
+        self._uptime.count(counting, self._clock.monotonic())
+        if self._mode_known is None or self._mode_known[0] != mode:
+            if mode == "online":
+                self._opportunity_since = self._clock.now()  # every waiting message becomes ASAP
+            self._journal.record(ModeChanged(mode, self.timetable.orders.mode, why))
+            self._rescan = True
+        self._mode_known = self._mode
+
+    @property
+    def mode(self) -> tuple[Mode, str]:
+        """The mode in force, and why."""
+        return self._mode

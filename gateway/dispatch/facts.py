@@ -1,0 +1,141 @@
+"""The plain values that the decision is made from, and the decision itself. No clock, file or socket is read here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gateway.config.settings import RelaySettings, Settings
+from gateway.connectivity.state import LinkState
+from gateway.mail.envelope import Class
+from gateway.schedule.calendar import Calendar, Opening
+from gateway.spool.record import Record
+
+Mode = Literal["online", "offline", "stopped"]
+Push = Literal["send", "force"]
+"""An operator's wish for one message: `send` (any enabled window's class and size count, windows' hours do not), or
+`force` (class, size and Next Try do not count either)."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFacts:
+    """One message as the decision sees it. `opportunity` facts of its last try are in `last_try` and `due`."""
+
+    id: str
+    created: float
+    size: int
+    message_class: Class
+    held: bool = False
+    claimed: bool = False
+    due: float | None = None
+    last_try: float | None = None
+    tries: int = 0
+    doubt: bool = False
+    hold_note: str | None = None
+    push: Push | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RelayTrouble:
+    """A relay that failed as a whole: nobody's message is to blame, all that would go through it waits.
+
+    `stubborn` trouble (a refused login, a set-up that is wrong) waits its time out even when an opening begins, so that no
+    account is locked by many tries (CASES C22).
+    """
+
+    until: float
+    since: float
+    why: str
+    stubborn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OpenWindow:
+    """An opening in progress, and whether its `only_if` is met (True where it has none)."""
+
+    opening: Opening
+    condition_met: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that is the same for every message at one moment.
+
+    `opportunity_since`: when the present Online time began; a Next Try set before it is void (going Online makes all ASAP).
+    `speed`: bit/s by link name, as measured or guessed. `waited_out`: messages that fitted no opening and start first.
+    """
+
+    now: float
+    settings: Settings
+    calendar: Calendar
+    mode: Mode
+    mode_set: str
+    mode_why: str
+    open: tuple[OpenWindow, ...]
+    links: tuple[LinkState, ...]
+    opportunity_since: float
+    troubles: Mapping[str, RelayTrouble] = field(default_factory=dict)
+    speed: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NextTry:
+    """The Next Try column (DESIGN section 9)."""
+
+    kind: Literal["asap", "time", "window", "released", "never"]
+    at: float | None = None
+    window: str | None = None
+
+
+Verdict = Literal["ok", "wait", "stop"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One rule that was asked, in the order of asking. `file` and `line` point at the rule, where it is one of a file."""
+
+    name: str
+    state: Verdict
+    text: str
+    file: str | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """It may leave now: over this link, through this relay, in this opening (None: Online, or an operator's wish)."""
+
+    link: str
+    relay: RelaySettings
+    opening: Opening | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """It stays. `why` is the sentence of the Status column; `wake` when to ask again, if time alone can change it."""
+
+    next_try: NextTry
+    why: str
+    wake: float | None = None
+
+
+Decision = Go | Wait
+
+
+def facts_of(record: Record, *, claimed: bool = False, push: Push | None = None) -> MessageFacts:
+    """The facts of a message from its record; the same as from its index entry, and its hold note besides."""
+    return MessageFacts(
+        id=record.id,
+        created=record.created,
+        size=record.size,
+        message_class=record.message_class,
+        held=record.held,
+        claimed=claimed,
+        due=record.due,
+        last_try=record.last_try,
+        tries=record.tries,
+        doubt=record.doubt is not None,
+        hold_note=record.hold_note,
+        push=push,
+    )

@@ -1,0 +1,217 @@
+"""A lane: one relay over one link, with what may leave through it now. It feeds the courier's session (`courier.Feed`)."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from gateway.clock import Clock
+from gateway.config.settings import RelaySettings
+from gateway.courier.capabilities import Capabilities
+from gateway.courier.contract import Phase, SessionEnd, Shipment
+from gateway.dispatch.facts import Go
+from gateway.dispatch.order import Key
+from gateway.dispatch.retry import Opportunity
+from gateway.dispatch.settler import Settlement, Settler
+from gateway.errors import GatewayError, NoSuchItem, NotNow
+from gateway.events import Alarm, Attempt, Journal
+from gateway.mail.envelope import Envelope, Recipient
+from gateway.mail.outcome import Delivered, Interrupted, Outcome, Unconfirmed
+from gateway.spool.record import Record
+from gateway.spool.spool import Claim, Spool
+
+MOST_UNSETTLED = 64
+"""Never more messages than this are sent or being sent and not yet settled (DESIGN section 7)."""
+
+
+@dataclass(slots=True)
+class Sending:
+    """A row of the view of what is being sent now."""
+
+    id: str
+    size: int
+    reverse_path: str
+    to: tuple[str, ...]
+    relay: str
+    link: str
+    since: float
+    phase: str = "waiting"
+    octets: int = 0
+
+
+@dataclass(slots=True)
+class SessionRecord:
+    """One real use of the link, for `status` and the console. Octets are those of the TCP stream."""
+
+    link: str
+    relay: str
+    started: float
+    window: str | None
+    ended: float | None = None
+    sent: int = 0
+    octets_out: int = 0
+    octets_in: int = 0
+    why: str = ""
+
+
+@dataclass(slots=True)
+class Lane:
+    """What waits for one relay over one link, in order, and the session that takes it away."""
+
+    link: str
+    relay: RelaySettings
+    heap: list[tuple[Key, str]] = field(default_factory=list)
+    offered: set[str] = field(default_factory=set)
+    task: asyncio.Task[SessionEnd] | None = None
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    more: asyncio.Event = field(default_factory=asyncio.Event)
+    cut: bool = False
+
+    def offer(self, key: Key, item: str) -> None:
+        if item not in self.offered:
+            self.offered.add(item)
+            heapq.heappush(self.heap, (key, item))
+            self.more.set()
+
+    def pop(self) -> str | None:
+        if not self.heap:
+            return None
+        _, item = heapq.heappop(self.heap)
+        self.offered.discard(item)
+        return item
+
+    def cut_off(self) -> None:
+        """Its grace is over: end the session, whatever it is doing."""
+        if self.task is not None and not self.task.done():
+            self.cut = True
+            self.task.cancel()
+
+    def clear(self) -> None:
+        self.heap.clear()
+        self.offered.clear()
+
+
+class LaneFeed:
+    """The courier's side of a lane. `recheck(id)` asks the decision again at the moment of taking."""
+
+    def __init__(
+        self,
+        lane: Lane,
+        spool: Spool,
+        settler: Settler,
+        clock: Clock,
+        journal: Journal,
+        recheck: Callable[[str], Go | None],
+        linger: Callable[[], float],
+        opportunity: Callable[[Go], Opportunity],
+        sending: dict[str, Sending],
+        record: SessionRecord,
+    ) -> None:
+        self._lane, self._spool, self._settler = lane, spool, settler
+        self._clock, self._journal, self._recheck = clock, journal, recheck
+        self._linger, self._opportunity = linger, opportunity
+        self._sending, self._record = sending, record
+        self._taken: dict[str, tuple[Claim, Go]] = {}
+        self._wired: set[str] = set()
+        self.interrupted = False
+        self.idle = 0.0  # seconds spent waiting for mail, not sending it
+
+    async def take(self, offers: Capabilities) -> Shipment | None:
+        """The next message that may leave at this moment, claimed; None when there is none (after a short linger)."""
+        del offers
+        while not self._lane.stop.is_set():
+            await self._settler.room_for_one(MOST_UNSETTLED)
+            item = self._lane.pop()
+            if item is None:
+                if not await self._more():
+                    return None
+                continue
+            go = self._recheck(item)
+            if go is None:
+                continue
+            shipment = await self._claim(item, go)
+            if shipment is not None:
+                return shipment
+        return None
+
+    async def _more(self) -> bool:
+        """Wait a moment for further mail while the line costs nothing; True if there is some."""
+        self._lane.more.clear()
+        if self._lane.heap:
+            return True
+        seconds = self._linger()
+        if seconds <= 0:
+            return False
+        waits: list[Awaitable[object]] = [self._lane.more.wait(), self._lane.stop.wait()]
+        tasks = [asyncio.ensure_future(wait) for wait in waits]
+        since = self._clock.monotonic()
+        try:
+            await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self.idle += self._clock.monotonic() - since
+            for task in tasks:
+                task.cancel()
+        return bool(self._lane.heap) and not self._lane.stop.is_set()
+
+    async def _claim(self, item: str, go: Go) -> Shipment | None:
+        claiming = asyncio.ensure_future(self._spool.claim(item))
+        try:
+            claim = await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            claiming.add_done_callback(self._unwanted)  # a cancelled take has taken nothing
+            raise
+        except (NoSuchItem, NotNow):
+            return None  # removed, or being removed, in the meantime
+        except GatewayError as exc:
+            self._journal.record(Alarm("spool", f"{item} cannot be read: {exc}"))
+            return None
+        record = claim.record
+        self._taken[item] = (claim, go)
+        self._settler.unsettled += 1
+        to = tuple(recipient.address for recipient in record.pending)
+        self._sending[item] = Sending(
+            item, record.size, record.reverse_path, to, self._lane.relay.name, self._lane.link, self._clock.now()
+        )
+        self._journal.record(Attempt(item, self._lane.relay.name, record.tries + 1))
+        return Shipment(item, _envelope(record), claim.content, record.tries + 1)
+
+    def _unwanted(self, claiming: asyncio.Future[Claim]) -> None:
+        if not claiming.cancelled() and claiming.exception() is None:
+            self._spool.give_back(claiming.result())
+
+    async def on_wire(self, ids: Sequence[str]) -> None:
+        await self._spool.mark_on_wire(ids)
+        self._wired.update(ids)
+
+    async def settle(self, id: str, outcomes: Sequence[Outcome]) -> None:
+        claim, go = self._taken.pop(id)
+        self._sending.pop(id, None)
+        self._wired.discard(id)
+        self.interrupted = self.interrupted or any(isinstance(outcome, Interrupted) for outcome in outcomes)
+        if any(isinstance(outcome, Delivered) for outcome in outcomes):
+            self._record.sent += 1
+        self._settler.put(Settlement(claim, tuple(outcomes), self._lane.relay.name, self._opportunity(go)))
+
+    def progress(self, id: str, phase: Phase, octets: int) -> None:
+        row = self._sending.get(id)
+        if row is not None:
+            row.phase, row.octets = phase, octets
+
+    def abandon(self) -> None:
+        """The session is over. What it took and did not settle (a fault of ours) is in doubt if it may be on the wire."""
+        for item in tuple(self._taken):
+            claim, go = self._taken.pop(item)
+            self._sending.pop(item, None)
+            if item in self._wired:
+                doubt = tuple(Unconfirmed("the session ended by a fault of ours") for _ in claim.record.pending)
+                self._settler.put(Settlement(claim, doubt, self._lane.relay.name, self._opportunity(go)))
+            else:
+                self._settler.unsettled -= 1
+                self._spool.give_back(claim)
+
+
+def _envelope(record: Record) -> Envelope:
+    recipients = tuple(Recipient(r.address, r.notify, r.orcpt) for r in record.pending)
+    return Envelope(record.reverse_path, recipients, record.body, record.smtputf8, record.ret, record.envid)

@@ -1,0 +1,167 @@
+"""What an attempt means for the record and for the relay: Next Try, counts, standings (DESIGN section 8). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.config.settings import QueueSettings
+from gateway.dispatch.facts import RelayTrouble
+from gateway.mail.outcome import Deferred, Delivered, Failed, Interrupted, Outcome, Reply, Unconfirmed
+from gateway.spool.record import DoubtRecord, RecipientRecord, Record
+
+DOUBT_WAIT = 600.0
+"""Seconds before a message in doubt is tried again (DESIGN section 7; RFC 5321 4.5.3.2.6 gives the peer as long)."""
+
+BREAK_WAIT, BREAK_CEILING = 5.0, 60.0
+"""Seconds until a new session after a break of the line without word from the kernel: from, doubling, to (DESIGN section 8)."""
+
+STUBBORN_CEILING = 3600.0
+"""A refused login or a wrong set-up is tried once an interval growing to an hour (CASES C22)."""
+
+DAY = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Opportunity:
+    """What the attempt was made in: an opening (`opens` is set), or Online (`uptime`: seconds of Online time with the
+    link up that this gateway has counted, None where it counts none)."""
+
+    opens: float | None = None
+    uptime: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of the recipients in one attempt; the record was changed in place."""
+
+    delivered: tuple[tuple[RecipientRecord, Reply], ...]
+    failed: tuple[tuple[RecipientRecord, Reply], ...]
+    deferred: tuple[tuple[RecipientRecord, str], ...]
+    doubtful: tuple[tuple[RecipientRecord, str], ...]
+    interrupted: bool
+
+
+def apply_outcomes(
+    record: Record,
+    outcomes: Sequence[Outcome],
+    *,
+    relay: str,
+    now: float,
+    queue: QueueSettings,
+    opportunity: Opportunity,
+) -> Applied:
+    """Write the outcomes, one for each pending recipient in order, into the record.
+
+    Raises ValueError if their number differs: a courier that loses count must not mark anybody as delivered.
+    """
+    pending = record.pending
+    if len(pending) != len(outcomes):
+        raise ValueError(f"{record.id}: {len(outcomes)} outcomes for {len(pending)} recipients")
+    delivered: list[tuple[RecipientRecord, Reply]] = []
+    failed: list[tuple[RecipientRecord, Reply]] = []
+    deferred: list[tuple[RecipientRecord, str]] = []
+    doubtful: list[tuple[RecipientRecord, str]] = []
+    is_real = False
+    for recipient, outcome in zip(pending, outcomes, strict=True):
+        recipient.relay = relay
+        recipient.at = now
+        match outcome:
+            case Delivered(reply):
+                recipient.standing, recipient.reply = "delivered", str(reply)
+                delivered.append((recipient, reply))
+                is_real = True
+            case Failed(reply):
+                recipient.standing, recipient.reply = "failed", str(reply)
+                failed.append((recipient, reply))
+                is_real = True
+            case Deferred(reason, reply, real):
+                recipient.reply = str(reply) if reply is not None else reason
+                deferred.append((recipient, reason))
+                is_real = is_real or real
+            case Unconfirmed(reason):
+                recipient.reply = f"answer lost: {reason}"
+                doubtful.append((recipient, reason))
+                is_real = True
+            case Interrupted(reason):
+                recipient.reply = reason
+    record.tries += 1
+    record.last_try = now
+    if is_real:
+        record.attempts += 1
+        _count_opportunity(record, opportunity)
+    _plan_next(record, deferred, doubtful, now, queue, is_real)
+    interrupted = any(isinstance(outcome, Interrupted) for outcome in outcomes)
+    return Applied(tuple(delivered), tuple(failed), tuple(deferred), tuple(doubtful), interrupted)
+
+
+def _plan_next(
+    record: Record,
+    deferred: Sequence[tuple[RecipientRecord, str]],
+    doubtful: Sequence[tuple[RecipientRecord, str]],
+    now: float,
+    queue: QueueSettings,
+    is_real: bool,
+) -> None:
+    """Next Try of the message's own: ten minutes in doubt, then and else the retry interval, doubling to its ceiling."""
+    if doubtful:
+        count = record.doubt.count + 1 if record.doubt is not None else 1
+        record.doubt = DoubtRecord(at=now, count=count, reason=doubtful[0][1])
+        record.status = f"in doubt: {doubtful[0][1]}"
+        if count == 1:
+            record.due, record.interval = now + DOUBT_WAIT, None
+            return
+    elif deferred:
+        record.status = deferred[0][1]
+        if not is_real:  # the relay never answered MAIL: only Next Try moves, nothing counts or doubles
+            record.due = now + queue.retry_interval
+            return
+    else:
+        record.due = None  # interrupted: due again at once; or over
+        return
+    record.interval = min(queue.retry_ceiling, record.interval * 2 if record.interval else queue.retry_interval)
+    record.due = now + record.interval
+
+
+def _count_opportunity(record: Record, opportunity: Opportunity) -> None:
+    """Opportunity age (DESIGN section 8): Online the time the link was up; Offline, from one tried opening to the next."""
+    if opportunity.opens is not None:
+        if record.opening_tried is not None and opportunity.opens > record.opening_tried:
+            record.opportunity += min(DAY, opportunity.opens - record.opening_tried)
+        record.opening_tried = max(opportunity.opens, record.opening_tried or opportunity.opens)
+        record.uptime_mark = None
+    elif opportunity.uptime is not None:
+        if record.uptime_mark is not None and opportunity.uptime >= record.uptime_mark:
+            record.opportunity += opportunity.uptime - record.uptime_mark
+        record.uptime_mark = opportunity.uptime
+
+
+TroubleKind = Literal["unreachable", "broken", "stubborn"]
+
+
+@dataclass(frozen=True, slots=True)
+class TroubleCount:
+    """How often a relay failed in a row, in which way; the interval grows with it."""
+
+    kind: TroubleKind
+    interval: float
+
+
+def next_trouble(
+    before: TroubleCount | None, kind: TroubleKind, why: str, now: float, queue: QueueSettings
+) -> tuple[TroubleCount, RelayTrouble]:
+    """The relay failed as a whole: when it is tried again.
+
+    `broken`: the line went in the middle; 5 s doubling to a minute. `unreachable`: the retry interval doubling to its
+    ceiling; a line that broke and is still away stays in the shorter rhythm. `stubborn`: to an hour at most.
+    """
+    if kind == "unreachable" and before is not None and before.kind == "broken":
+        kind = "broken"
+    first, ceiling = {
+        "broken": (BREAK_WAIT, BREAK_CEILING),
+        "unreachable": (queue.retry_interval, queue.retry_ceiling),
+        "stubborn": (queue.retry_interval, max(queue.retry_interval, STUBBORN_CEILING)),
+    }[kind]
+    interval = min(ceiling, before.interval * 2) if before is not None and before.kind == kind else first
+    return TroubleCount(kind, interval), RelayTrouble(now + interval, now, why, stubborn=kind == "stubborn")

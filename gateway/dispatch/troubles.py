@@ -1,0 +1,75 @@
+"""What is known of relays that failed as a whole, and what a session's end means for that (DESIGN sections 4, 8; P9)."""
+
+from __future__ import annotations
+
+from gateway.config.settings import QueueSettings
+from gateway.courier.contract import SessionEnd
+from gateway.dispatch.facts import RelayTrouble
+from gateway.dispatch.retry import TroubleCount, TroubleKind, next_trouble
+
+
+def trouble_kind(end: SessionEnd, interrupted: bool) -> TroubleKind | None:
+    """None: the session did what a session does. A session that ended in order but interrupted a message counts as broken,
+    so that it is not started again and again without a pause."""
+    match end.why:
+        case "done" | "damaged":
+            return "broken" if interrupted else None
+        case "auth" | "setup" | "tls":
+            return "stubborn"
+        case "broken":
+            return "broken"
+        case "unreachable" | "refused" | "busy":
+            return "unreachable"
+
+
+class Troubles:
+    """By relay name. In memory only: after a restart every relay is tried again, by one session."""
+
+    __slots__ = ("_counts", "now")
+
+    def __init__(self) -> None:
+        self._counts: dict[str, TroubleCount] = {}
+        self.now: dict[str, RelayTrouble] = {}
+
+    def failed(self, relay: str, kind: TroubleKind, why: str, now: float, queue: QueueSettings) -> RelayTrouble:
+        self._counts[relay], trouble = next_trouble(self._counts.get(relay), kind, why, now, queue)
+        self.now[relay] = trouble
+        return trouble
+
+    def succeeded(self, relay: str) -> bool:
+        """One success wakes all that waits for the relay: True if anything did."""
+        self._counts.pop(relay, None)
+        return self.now.pop(relay, None) is not None
+
+    def waive(self, relay: str) -> None:
+        """Try again at once, but remember how often it failed."""
+        self.now.pop(relay, None)
+
+    def line_is_back(self) -> None:
+        """Lines that broke are tried at once; refusals keep their time."""
+        for relay, count in self._counts.items():
+            if count.kind == "broken":
+                self.now.pop(relay, None)
+
+    def forget(self, relay: str) -> None:
+        self.succeeded(relay)
+
+
+class Uptime:
+    """Seconds of Online time with a link up, as counted by this process (opportunity age, DESIGN section 8)."""
+
+    __slots__ = ("_from", "_total")
+
+    def __init__(self) -> None:
+        self._total = 0.0
+        self._from: float | None = None
+
+    def count(self, counting: bool, monotonic: float) -> None:
+        self.total(monotonic)
+        self._from = monotonic if counting else None
+
+    def total(self, monotonic: float) -> float:
+        if self._from is not None:
+            self._total += monotonic - self._from
+            self._from = monotonic
+        return self._total
