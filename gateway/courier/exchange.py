@@ -263,6 +263,8 @@ class Exchange:
             return
         if code == SERVICE_CLOSING:
             self._close(reply)
+        if step is Step.DATA and code == 354:  # expected from here on: a refusal may come before the content is there
+            self._wire.expect((transaction, Step.END, 0))
         if step is Step.END and not transaction.is_over:
             self._finish(transaction)
         if not transaction.owed:
@@ -324,10 +326,9 @@ class Exchange:
         for index, outcome in zip(transaction.indices, verdict.outcomes, strict=True):
             if taken and _is_one_too_many(outcome):
                 parcel.put_off[index] = outcome
+                self._memory.rcpt_max = taken
             else:
                 parcel.outcomes[index] = outcome
-        if taken and parcel.put_off:
-            self._memory.rcpt_max = taken
         if parcel.open_indices and lost is None and self.closing is None and transaction.end is not None:
             self._begin_parcel(parcel)
         else:

@@ -40,8 +40,8 @@ class Parcel:
 class Transaction:
     """MAIL to final answer for some recipients of a parcel; `indices` are their places in the shipment's envelope.
 
-    `owed`: answers awaited. `cost`: octets of it that count as in flight. `end_offset`: of the octets that the session
-    wrote, where its last one stands, once `is_written`.
+    `owed`: answers awaited, but the last. `cost`: octets of it that count as in flight. `end_offset`: of the octets that
+    the session wrote, where its last one stands, once `is_written`.
     """
 
     __slots__ = (
@@ -80,7 +80,8 @@ class Transaction:
 
     def note(self, step: Step, index: int, reply: Reply) -> bool:
         """Take down an answer. False if it is none that this command can have: the relay is out of step."""
-        self.owed -= 1
+        if step is not Step.END:
+            self.owed -= 1
         match step:
             case Step.RSET:
                 return reply.code in (250, 421)

@@ -137,7 +137,6 @@ class Writer:
             return
         if not transaction.is_welcome:
             # 354 although nobody is accepted (RFC 2920 3.1): an empty message, and its fate is nobody's.
-            self._expect(transaction, Step.END)
             self._send(b".\r\n")
             self._has_written(transaction)
             return
@@ -162,7 +161,6 @@ class Writer:
             return
         stuffer = DotStuffer()
         await self._stream(transaction, stuffer.stuff)
-        self._expect(transaction, Step.END)
         self._send(stuffer.end())
         self._has_written(transaction)
         self._is_dirty = False  # whatever the answer, it ends the transaction (RFC 5321 4.1.1.4)
@@ -189,18 +187,25 @@ class Writer:
         return parts
 
     async def _stream(self, transaction: Transaction, dress: Callable[[bytes], bytes]) -> None:
-        """The content block by block, no faster than the connection takes it."""
+        """The content block by block, no faster than the connection takes it.
+
+        There is no way out of a message begun but to close the connection: when it turns out damaged, and when the
+        relay refuses it before it is all there.
+        """
         try:
             await self._stream_guarded(transaction, dress)
         except Damaged:
-            self._wire.give_up("was left by us")  # there is no other way out of a message begun
+            self._wire.give_up("was left by us")
             raise
+        if transaction.is_over:
+            self._wire.give_up("refused a message before it was all sent")
+            raise Over
 
     async def _stream_guarded(self, transaction: Transaction, dress: Callable[[bytes], bytes]) -> None:
         content = transaction.parcel.shipment.content
         if content.octets is not None:  # looked at already
             self._send(dress(content.octets))
-            await self.until(self._is_writable)
+            await self.until(lambda: self._wire.is_writable or transaction.is_over)
             return
         guard = Guard()
         offset = 0
@@ -215,12 +220,15 @@ class Writer:
             self.check()
             self._send(dress(block))
             self._progress(transaction, "content", offset)
-            await self.until(self._is_writable)
+            await self.until(lambda: self._wire.is_writable or transaction.is_over)
+            if transaction.is_over:
+                return
 
     # the wire
 
     def _expect(self, transaction: Transaction, step: Step, index: int = 0) -> None:
-        transaction.owed += 1
+        if step is not Step.END:
+            transaction.owed += 1
         self._wire.expect((transaction, step, index))
 
     def _send(self, octets: bytes) -> None:
@@ -232,12 +240,11 @@ class Writer:
         self._progress(transaction, "answer", transaction.parcel.shipment.content.size)
 
     def _take_held(self) -> bytes:
-        """The dot held back, whose answer is expected from now on; with it the transaction is complete."""
+        """The dot held back, with which its transaction is complete."""
         if self._held is None:
             return b""
         dot, transaction = self._held
         self._held = None
-        self._expect(transaction, Step.END)
         self._is_dirty = False
         transaction.is_written = True
         transaction.end_offset = self._wire.octets_out - self._base + len(dot)

@@ -28,6 +28,13 @@ def test_an_empty_content_needs_only_the_dot() -> None:
     assert DotStuffer().end() == b".\r\n"
 
 
+def look_at(*blocks: bytes) -> None:
+    guard = Guard()
+    for block in blocks:
+        guard.check(block)
+    guard.finish()
+
+
 @pytest.mark.parametrize("cut", range(1, 12))
 @pytest.mark.parametrize(
     ("octets", "what"),
@@ -41,17 +48,10 @@ def test_an_empty_content_needs_only_the_dot() -> None:
     ],
 )
 def test_what_must_not_leave_is_seen_across_blocks(octets: bytes, what: str, cut: int) -> None:
-    guard = Guard()
-
     with pytest.raises(Damaged, match=what):
-        for block in (octets[:cut], octets[cut:]):
-            guard.check(block)
-        guard.finish()
+        look_at(octets[:cut], octets[cut:])
 
 
 @pytest.mark.parametrize("cut", range(len(BODY) + 1))
 def test_clean_content_passes_wherever_it_is_cut(cut: int) -> None:
-    guard = Guard()
-    guard.check(BODY[:cut])
-    guard.check(BODY[cut:])
-    guard.finish()
+    look_at(BODY[:cut], BODY[cut:])
