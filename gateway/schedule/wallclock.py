@@ -50,7 +50,7 @@ class WallClock:
 
     def offset(self, instant: float) -> int:
         """Seconds by which the wall is ahead of UTC at that instant."""
-        ahead = datetime.fromtimestamp(instant, UTC).astimezone(self.zone).utcoffset()
+        ahead = datetime.fromtimestamp(within_calendar(instant), UTC).astimezone(self.zone).utcoffset()
         return int(ahead.total_seconds()) if ahead is not None else 0
 
     def reading(self, instant: float) -> float:
@@ -123,7 +123,7 @@ class WallClock:
         return known
 
     def _learn(self, day: int) -> tuple[int, int | None, int]:
-        low = min(max(day, FIRST_DAY - 1), LAST_DAY + 1) * DAY
+        low = day * DAY
         high = low + DAY
         before, after = self.offset(low), self.offset(high)
         if before == after:
