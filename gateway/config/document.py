@@ -125,7 +125,7 @@ def _clean(lines: list[str], path: Path) -> tuple[list[str], list[Problem]]:
         if bad:
             what = f"the character {quoted(line[bad[0]])} is not allowed here"
             problems.append(Problem(path, number, bad[0] + 1, what, "remove it; it does not show in every editor."))
-            line = "".join(c if c == "\t" or _is_allowed(c) else " " for c in line)
+            line = "".join(c if c == "\t" or _is_allowed(c) else "_" for c in line)
         cleaned.append(line)
     return cleaned, problems
 

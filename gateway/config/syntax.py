@@ -78,6 +78,8 @@ def _name(lines: Sequence[str], place: tuple[int, int], origin: tuple[int, int],
     line, column = place
     here = lines[line] if line < len(lines) else ""
     character = here[column] if column < len(here) else ""
+    if "nesting depth" in problem:
+        return Mistake(line, column, "blocks are nested too deeply here")
     if "mapping values are not allowed" in problem:
         return _stray_colon(lines, line, column)
     if "could not find expected ':'" in problem:

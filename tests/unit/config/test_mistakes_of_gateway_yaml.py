@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.config import built
 from tests.unit.config.reading import gateway_problems, marked
 
 HQ = "relays:\n  - name: hq\n    host: smtp.hq.example.net\n"
@@ -182,6 +183,20 @@ ROWS = [
     ),
     ("delivery: {online: mx}\n", 1, 20, '"mx" is not a way of delivery', "mx", "relay, direct"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def _built(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How unbuilt keys are refused is tested apart from which keys are unbuilt today."""
+    security, money = "security depends on it", "money depends on it"
+    refused = {
+        "listen.tls": (("none",), security),
+        "listen.auth": (("none",), security),
+        "accept.users": ((), security),
+    }
+    refused |= {"accept.domains": (("[]", "none"), security)}
+    refused |= {f"links.{key}": ((), money) for key in ("dial", "budget", "tariff")}
+    monkeypatch.setattr(built, "REFUSED", refused)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from tests.unit.config.reading import SCHEDULE, schedule_problems, settings_of
 RELAYS = settings_of("relays:\n  - {name: isp, host: smtp.isp.example}\n  - {name: hq-direct, host: hq.example}\n")
 HEAD = "timezone: Europe/Prague\nwindows:\n  - name: Day\n"
 AT = "    at: 06:30\n"
-SETTINGS_HERE = "Settings here: name, days, open, at, every, for, only_if, send, max_message, budget, fetch, dial, via, enabled, note."
+KEYS = "name, days, open, at, every, for, only_if, send, max_message, budget, fetch, dial, via, enabled, note"
 TIMES = "Times are written HH:MM on the 24-hour clock."
 DAYS = "days are mon tue wed thu fri sat sun, ranges like mon-fri, and daily, workdays, weekend."
 TWICE = (
@@ -26,7 +26,7 @@ MISTAKES = [
     (
         HEAD + AT + "    max_mesage: 2 MB\n",
         (5, 5, '"max_mesage" is not a setting of a window'),
-        f'Did you mean "max_message"? {SETTINGS_HERE}',
+        f'Did you mean "max_message"? Settings here: {KEYS}.',
     ),
     (
         HEAD + "    open: 22:00-25:00\n",
