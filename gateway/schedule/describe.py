@@ -66,35 +66,49 @@ def iso_in(instant: float, zone: ZoneInfo) -> str:
 def week(calendar: Calendar, now: float, width: int = 80) -> str:
     """Seven days from today as a grid: a row a day, three signs an hour (two or one where `width` is small), and a legend.
 
-    A letter is the first window in file order that is open at some time within the sign's minutes; `x`: a window would be
-    open but for an exception; `.`: nothing. Rows are wall-clock days: the skipped hour is blank, of the repeated hour
-    both passes count."""
+    A capital letter is a window that is open for all of the sign's minutes, a small one for some; of several the one
+    whose hours are fewest, since the others show beside it. `x`: one would be open but for an exception; `.`: nothing.
+    Rows are days on the wall: the skipped hour is blank, and of the repeated hour both passes count."""
     signs = next((n for n in (3, 2) if 8 + 24 * n <= width), 1)
-    minutes = 60 // signs
+    seconds = 3600 // signs
     rules = [rule for rule in calendar.file.all_windows if rule.enabled]
     letters = {id(rule): _LETTERS[i % len(_LETTERS)] for i, rule in enumerate(rules)}
     today = calendar.wall.day(now)
-    last = today + 7
-    begins, ends = calendar.wall.earliest(today * DAY), calendar.wall.latest(last * DAY)
-    shown = list(calendar.openings(begins, ends))
+    days = range(today, today + 7)
+    begins, ends = calendar.wall.earliest(today * DAY), calendar.wall.latest(days.stop * DAY)
+    shown = sorted(calendar.openings(begins, ends), key=lambda o: (not o.once, _hours_a_week(o.window)))
     uncut = list(_without_closed(calendar).openings(begins, ends)) if calendar.dates.any_closed else []
     lines = [_hours(signs)]
-    for day in range(today, last):
+    for day in days:
+        today_shown = _on(shown, calendar, day)
+        today_uncut = _on(uncut, calendar, day)
         cells = []
-        for number in range(24 * signs):
-            start = day * DAY + number * minutes * 60
-            cells.append(_sign(calendar, start, start + minutes * 60, shown, uncut, letters))
+        for start in range(day * DAY, (day + 1) * DAY, seconds):
+            stretches = calendar.wall.stretches(start, start + seconds)
+            cells.append(_sign(stretches, today_shown, today_uncut, letters))
         mark = "*" if calendar.dates.on(day).named else " "
         lines.append(f"{date_of(day):%a} {date_of(day).day:2}{mark}".ljust(8) + "".join(cells).rstrip())
-    used = {id(o.window) for o in shown}
-    by_hand = any(o.once for o in shown)
-    lines.append("")
     here = datetime.fromtimestamp(now, calendar.file.timezone)
-    lines.append(f"Now {here:%a %H:%M}, {calendar.file.timezone.key}; a sign is {minutes} min.")
+    lines += [
+        "",
+        f"Now {here:%a %H:%M}, {calendar.file.timezone.key}. A sign is {seconds // 60} min; small: open for a part.",
+    ]
+    used = {id(o.window) for o in shown}
     lines += [f"  {letters[id(r)]}  {r.name}: {times_words(r)}"[:width] for r in rules if id(r) in used]
-    lines += ["  !  opened by hand"] if by_hand else []
-    lines += _legend_of_exceptions(calendar, today, last, width)
+    lines += ["  !  opened by hand"] if any(o.once for o in shown) else []
+    lines += _legend_of_exceptions(calendar, days, width)
     return "\n".join(lines)
+
+
+def _hours_a_week(rule: WindowRule) -> float:
+    """From the first session to the last where there are several: what is written, not what is used."""
+    minutes = sum(span.length for span in rule.open) + len(rule.at) * rule.longest / 60
+    return minutes * (len(rule.days) if rule.days is not None else 1)
+
+
+def _on(openings: Sequence[Opening], calendar: Calendar, day: int) -> list[Opening]:
+    begins, ends = calendar.wall.earliest(day * DAY), calendar.wall.latest((day + 1) * DAY)
+    return [opening for opening in openings if opening.opens < ends and opening.closes > begins]
 
 
 def _hours(signs: int) -> str:
@@ -103,35 +117,32 @@ def _hours(signs: int) -> str:
 
 
 def _sign(
-    calendar: Calendar,
-    start: int,
-    end: int,
-    shown: Sequence[Opening],
-    uncut: Sequence[Opening],
-    letters: dict[int, str],
+    stretches: Sequence[Stretch], shown: Sequence[Opening], uncut: Sequence[Opening], letters: dict[int, str]
 ) -> str:
-    stretches = calendar.wall.stretches(start, end)
     if not stretches:
         return " "
-    found = [opening for opening in shown if _meets(opening, stretches)]
-    if found:
-        first = min(found, key=lambda o: letters.get(id(o.window), ""))
-        return "!" if first.once else letters[id(first.window)]
+    for opening in shown:
+        if _meets(opening, stretches):
+            if opening.once:
+                return "!"
+            letter = letters[id(opening.window)]
+            whole = all(opening.opens <= begins and opening.closes >= ends for begins, ends in stretches)
+            return letter if whole else letter.lower()
     return "x" if any(_meets(opening, stretches) for opening in uncut) else "."
 
 
 def _meets(opening: Opening, stretches: Sequence[Stretch]) -> bool:
-    return any(opening.opens < end and opening.closes > begin for begin, end in stretches)
+    return any(opening.opens < ends and opening.closes > begins for begins, ends in stretches)
 
 
-def _legend_of_exceptions(calendar: Calendar, today: int, last: int, width: int) -> list[str]:
+def _legend_of_exceptions(calendar: Calendar, week: range, width: int) -> list[str]:
     lines = []
     for index, exception in enumerate(calendar.file.exceptions):
-        days = [day for day in range(today, last) if index in calendar.dates.on(day).named]
+        days = [day for day in week if index in calendar.dates.on(day).named]
         if days:
             dates = ", ".join(f"{date_of(day):%a} {date_of(day).day}" for day in days)
             lines.append(f"  *  {dates}: {exception.name}{_what(exception)}"[:width])
-    if any(calendar.file.exceptions[i].closed for day in range(today, last) for i in calendar.dates.on(day).named):
+    if any(calendar.file.exceptions[i].closed for day in week for i in calendar.dates.on(day).named):
         lines.append("  x  closed by an exception")
     return lines
 
