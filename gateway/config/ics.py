@@ -42,7 +42,7 @@ class _Line:
 class _Event:
     line: int
     lines: dict[str, _Line] = field(default_factory=dict)
-    without: set[date] = field(default_factory=set)
+    exdates: list[_Line] = field(default_factory=list)
 
 
 def parse_ics(text: str, path: Path) -> tuple[list[DateRange], list[Problem]]:
@@ -115,7 +115,7 @@ def _events(lines: list[_Line]) -> Iterator[_Event]:
         elif event is not None and not nested:
             event.lines.setdefault(line.name, line)
             if line.name == "EXDATE":
-                event.without.update(_day(line, value) for value in line.value.split(",") if value[8:9] != "T")
+                event.exdates.append(line)
 
 
 def _dates(event: _Event, path: Path, problems: list[Problem]) -> Iterator[DateRange]:
@@ -133,11 +133,11 @@ def _dates(event: _Event, path: Path, problems: list[Problem]) -> Iterator[DateR
     last = _last_day(event, first)
     rule = event.lines.get("RRULE")
     days = (last - first).days
-    if rule is None:
-        if first not in event.without:
-            yield DateRange(first, last)
-        return
-    yield from _repeated(event, rule, first, days)
+    without = {_day(line, value) for line in event.exdates for value in line.value.split(",") if value[8:9] != "T"}
+    if rule is not None:
+        yield from _repeated(rule, first, days, without)
+    elif first not in without:
+        yield DateRange(first, last)
 
 
 def _day(line: _Line, value: str) -> date:
@@ -176,7 +176,7 @@ def _plus(day: date, days: int) -> date:
     return date.fromordinal(min(day.toordinal() + days, date.max.toordinal()))
 
 
-def _repeated(event: _Event, line: _Line, first: date, days: int) -> Iterator[DateRange]:
+def _repeated(line: _Line, first: date, days: int, without: set[date]) -> Iterator[DateRange]:
     """The dates of a yearly rule: as a rule of every year where that says the same, else year by year."""
     rule: dict[str, str] = {}
     for part in filter(None, line.value.upper().split(";")):
@@ -193,7 +193,7 @@ def _repeated(event: _Event, line: _Line, first: date, days: int) -> Iterator[Da
     count = _number(line, rule["COUNT"], 1, 100_000) if "COUNT" in rule else None
     until = _day(line, rule["UNTIL"][:8]) if "UNTIL" in rule else None
     has_end = count is not None or until is not None
-    if step == 1 and not has_end and not event.without and first.year <= _WRITTEN_IN and _is_plain(rule, first):
+    if step == 1 and not has_end and not without and first.year <= _WRITTEN_IN and _is_plain(rule, first):
         yield _every_year(first, days)
         return
     made = 0
@@ -206,7 +206,7 @@ def _repeated(event: _Event, line: _Line, first: date, days: int) -> Iterator[Da
             if day < first or (until is not None and day > until) or (count is not None and made >= count):
                 continue
             made += 1
-            if day not in event.without:
+            if day not in without:
                 yield DateRange(day, _plus(day, days))
 
 

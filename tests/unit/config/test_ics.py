@@ -109,6 +109,7 @@ def test_an_event_with_a_time_is_left_out_with_a_warning() -> None:
         (("DTSTART;VALUE=DATE:2027",), (4, 20, '"2027" is not a date')),
         (("DTSTART;VALUE=DATE:20261117", "DTEND;VALUE=DATE:20261101"), (5, 18, "this event ends before it begins")),
         (("DTSTART;VALUE=DATE:20261117", "DTEND;VALUE=DATE:20281101"), (5, 18, "this event lasts longer than a year")),
+        (("DTSTART;VALUE=DATE:20261117", "EXDATE:2026"), (5, 8, '"2026" is not a date')),
         (("DTSTART;VALUE=DATE:20261117", "DURATION:PT5H"), (5, 10, '"PT5H" is not a number of days')),
         (("DTSTART;VALUE=DATE:20261117", "RRULE:FREQ=WEEKLY"), (5, 7, 'a rule "FREQ=WEEKLY" is not understood')),
         (
