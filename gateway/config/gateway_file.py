@@ -5,14 +5,14 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gateway.config import gateway_keys
 from gateway.config.document import read_document
-from gateway.config.hints import did_you_mean, quoted
+from gateway.config.hints import did_you_mean, printable, quoted
 from gateway.config.keys import Fields, Reading, Unread, read_block
 from gateway.config.problem import Problem
 from gateway.config.settings import (
@@ -47,28 +47,33 @@ def default_settings() -> Settings:
     return Settings(path=None, hostname=machine_name(), spool=Path("spool").absolute())
 
 
-def read_settings(text: str, path: Path) -> tuple[Settings | None, Reading]:
-    """Read the text of a gateway.yaml; None if it has errors. Relative paths count from its folder."""
+def read_settings(
+    text: str, path: Path, check_schedule: Callable[[Path], str | None] | None = None
+) -> tuple[Settings | None, list[Problem]]:
+    """The settings (None if there are errors) and all mistakes, by line. Relative paths count from the file's folder.
+
+    `check_schedule`: tells why the schedule file cannot be read, None if it can; without it nobody looks.
+    """
     document = read_document(text, path)
     reading = Reading(path, document.damaged, document.patched, list(document.problems))
     settings: Settings | None = None
     if document.root is None:
         if not reading.has_errors:
             settings = replace(default_settings(), path=path, spool=path.absolute().parent / "spool")
-        return settings, reading
+        return settings, reading.problems
     try:
         top = read_block(document.root, gateway_keys.GATEWAY, reading)
     except Unread:
-        return None, reading
+        return None, reading.problems
     settings = _Builder(reading, path.absolute().parent).settings(top)
+    if check_schedule is not None and "schedule" in top.values:
+        schedule = path.absolute().parent / top.get("schedule")
+        why = check_schedule(schedule)
+        if why is not None:
+            hint = f"looked for {printable(str(schedule))}; the path counts from the folder of gateway.yaml."
+            reading.wrong(top.at("schedule"), f"the schedule file cannot be read: {why}", hint)
     reading.problems.sort(key=lambda problem: (problem.line, problem.column))
-    return (None if reading.has_errors else settings), reading
-
-
-def parse_settings(text: str, path: Path) -> tuple[Settings | None, list[Problem]]:
-    """The settings (None if there are errors) and all mistakes, by line."""
-    settings, reading = read_settings(text, path)
-    return settings, reading.problems
+    return (None if reading.has_errors else settings), reading.problems
 
 
 class _Builder:
@@ -122,7 +127,7 @@ class _Builder:
     def _unique(self, entries: Iterable[Fields], names: Sequence[str], called: str) -> None:
         seen: dict[str, int] = {}
         for entry, name in zip(entries, names, strict=True):
-            if name in seen:
+            if name and name in seen:
                 what = f"there are two {called} called {quoted(name)} (first on line {seen[name]})"
                 self._wrong(entry, "name", what, "give each a name of its own.")
             seen.setdefault(name, entry.line)
@@ -262,6 +267,9 @@ class _Builder:
         sources = []
         for entry in entries:
             kind, host = entry.get("kind", ""), entry.get("host", "")
+            if entry.get("name") in ("all", "none"):
+                what = f"a source cannot be called {quoted(entry.get('name'))}"
+                self._wrong(entry, "name", what, "fetch: all and fetch: none have a meaning of their own.")
             sources.append(SourceSettings(entry.get("name") or host, kind, host, entry.get("domains", ()), entry.line))
         self._unique(entries, [source.name for source in sources], "sources")
         return tuple(sources)

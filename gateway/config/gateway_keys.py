@@ -47,6 +47,18 @@ def _name() -> One:
     return One(partial(parse_text, most=64), TEXT)
 
 
+def _interface(text: str) -> str:
+    if not re.fullmatch(r"[^\s/]{1,15}", text) or not text.isprintable():
+        raise Misread(f"{quoted(text)} is not the name of a network interface", "write it like eth0; or default.")
+    return text
+
+
+def _credential(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_@-][A-Za-z0-9._@-]{0,254}", text):
+        raise Misread(f"{quoted(text)} is not the name of a credential", "letters, digits, and . _ - @; not a path.")
+    return text
+
+
 def _positive(text: str) -> float:
     seconds = parse_duration(text)
     if seconds < 1:
@@ -181,7 +193,7 @@ LINK = BlockTable(
     "links",
     (
         Key("name", _name(), "Its name in log, commands and schedule; that of its interface if left out."),
-        Key("interface", _name(), "Network interface, or default for the default route.", "default"),
+        Key("interface", One(_interface, TEXT), "Network interface, or default for the default route.", "default"),
         Key("kind", _choice("a kind of link", "permanent", "metered", "dialled"), "What using it means.", "permanent"),
         Key(
             "probe",
@@ -201,7 +213,7 @@ PASSWORD = BlockTable(
     "relays.password",
     (
         Key("file", PATH, "File that holds the password and nothing else, mode 0600."),
-        Key("credential", One(partial(parse_text, most=255), TEXT), "Name of a systemd credential."),
+        Key("credential", One(_credential, TEXT), "Name of a systemd credential."),
     ),
 )
 RELAY = BlockTable(

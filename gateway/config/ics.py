@@ -19,6 +19,7 @@ from gateway.config.rules import DateRange
 from gateway.config.times import LEAP_YEAR
 
 MAX_EVENTS = 5000
+MAX_DATES = 10_000
 _MAX_DAYS = 366
 _EXPAND_YEARS = 60
 _WRITTEN_IN = 2026
@@ -57,7 +58,11 @@ def parse_ics(text: str, path: Path) -> tuple[list[DateRange], list[Problem]]:
             problems.append(Problem(path, event.line, 1, f"this calendar holds more than {MAX_EVENTS} events"))
             break
         try:
-            dates.update(dict.fromkeys(_dates(event, path, problems)))
+            for found in _dates(event, path, problems):
+                dates[found] = None
+                if len(dates) > MAX_DATES:
+                    problems.append(Problem(path, event.line, 1, f"this calendar makes more than {MAX_DATES} dates"))
+                    return list(dates), problems
         except _Wrong as wrong:
             problems.append(Problem(path, wrong.line, wrong.column, str(wrong), wrong.hint))
     if lines[-1].name != "END" or lines[-1].value.upper() != "VCALENDAR":

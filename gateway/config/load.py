@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gateway.config.document import MAX_OCTETS
-from gateway.config.gateway_file import default_settings, parse_settings, read_settings
-from gateway.config.hints import printable
+from gateway.config.gateway_file import default_settings, read_settings
 from gateway.config.problem import Problem
 from gateway.config.report import render
 from gateway.config.rules import ScheduleFile
@@ -75,13 +74,20 @@ def _opened(path: Path) -> str:
     except (OSError, ValueError) as wrong:  # ValueError: a NUL in the path
         why = getattr(wrong, "strerror", None) or str(wrong)
         problem = Problem(path, 1, 1, f"this file cannot be read: {why}")
-    raise ConfigurationError(render([problem], {}).rstrip("\n"))
+    raise _refusal([problem], {})
 
 
-def _refuse(problems: Sequence[Problem], texts: Mapping[Path, str]) -> None:
+def _refusal(problems: Sequence[Problem], texts: Mapping[Path, str]) -> ConfigurationError:
     errors = [problem for problem in problems if problem.severity == "error"]
-    if errors:
-        raise ConfigurationError(render(errors, texts).rstrip("\n"))
+    return ConfigurationError(render(errors, texts).rstrip("\n"))
+
+
+def _why_unreadable(path: Path) -> str | None:
+    try:
+        read_text(path)
+    except (OSError, ValueError) as wrong:
+        return getattr(wrong, "strerror", None) or str(wrong)
+    return None
 
 
 def load_settings(path: Path | None) -> Settings:
@@ -89,19 +95,15 @@ def load_settings(path: Path | None) -> Settings:
     if path is None:
         return default_settings()
     text = _opened(path)
-    settings, reading = read_settings(text, path)
-    schedule = reading.places.get("schedule")
-    if settings is not None and settings.schedule is not None and schedule is not None:
-        try:
-            read_text(settings.schedule)
-        except (OSError, ValueError) as wrong:
-            why = getattr(wrong, "strerror", None) or str(wrong)
-            hint = f"looked for {printable(str(settings.schedule))}; the path counts from the folder of gateway.yaml."
-            reading.wrong(schedule, f"the schedule file cannot be read: {why}", hint)
-    _refuse(reading.problems, {path: text})
+    settings, problems = read_settings(text, path, _why_unreadable)
     if settings is None:
-        raise ConfigurationError(f"{path}: this file cannot be used")
+        raise _refusal(problems, {path: text})
     return settings
+
+
+def parse_settings(text: str, path: Path) -> tuple[Settings | None, list[Problem]]:
+    """The settings (None if there are errors) and all mistakes, by line. Only the text is looked at, no other file."""
+    return read_settings(text, path)
 
 
 def parse_schedule(
@@ -124,7 +126,6 @@ def load_schedule(path: Path, settings: Settings | None) -> ScheduleFile:
         return texts[calendar]
 
     file, problems = read_schedule(text, path, settings, read_ics)
-    _refuse(problems, texts)
     if file is None:
-        raise ConfigurationError(f"{path}: this file cannot be used")
+        raise _refusal(problems, texts)
     return file

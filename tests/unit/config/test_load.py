@@ -52,6 +52,8 @@ def test_a_schedule_that_is_missing_is_a_mistake_at_its_line(tmp_path: Path) -> 
     text = refusal(path)
     assert text.startswith(f"{path}:2:11: error: the schedule file cannot be read: No such file or directory\n")
     assert str(tmp_path / "shedule.yaml") in text
+    path.write_text("mode: atuo\nschedule: shedule.yaml\nqueue: 5\n")
+    assert [line.split(":")[1] for line in refusal(path).splitlines() if ": error: " in line] == ["1", "2", "3"]
 
 
 def test_a_file_that_is_missing_is_told(tmp_path: Path) -> None:

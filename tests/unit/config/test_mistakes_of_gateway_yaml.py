@@ -96,7 +96,17 @@ ROWS = [
     (HQ + LINE + "    relay: hg\n", 6, 12, 'there is no relay called "hg"', "hg", 'Did you mean "hq"?'),
     (LINE + "  - name: dsl\n", 3, 11, 'two links called "dsl" (first on line 2)', "dsl", ""),
     (LINE + "    interface: dsl\n  - interface: dsl\n", 4, 5, 'two links called "dsl"', "i", ""),
+    (LINE + "    interface: /dev/ppp\n", 3, 16, "is not the name of a network interface", "/dev/ppp", "eth0"),
     # relays
+    (
+        HQ + "    user: a\n    password: {credential: ../x}\n",
+        5,
+        28,
+        "is not the name of a credential",
+        "../x",
+        "not a path",
+    ),
+    ("sources:\n  - {name: all, kind: etrn, host: a.example}\n", 2, 12, 'cannot be called "all"', "all", "fetch: all"),
     ("relays:\n  - name: hq\n", 2, 5, '"host" is missing in a relay', "n", "host: …"),
     ("relays:\n  - host: smtp.hq.example:587\n", 2, 11, "is not a host name", "smtp.hq.example:587", "port: 587"),
     ("relays:\n  - host: smtp://hq.example\n", 2, 11, "is not a host name", "smtp://hq.example", "bare name"),
