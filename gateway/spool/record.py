@@ -7,7 +7,8 @@ instead of forgetting what it said.
 
 from __future__ import annotations
 
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 import msgspec
 
@@ -67,6 +68,9 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fi
     smtputf8: bool = False
     ret: Literal["FULL", "HDRS"] | None = None
     envid: str | None = None
+    deliver_by: float | None = None  # RFC 2852: the instant, and what is to be done when it has passed
+    by_mode: Literal["R", "N"] | None = None
+    by_trace: bool = False
     client: str | None = None
     helo: str | None = None
     user: str | None = None
@@ -90,3 +94,57 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fi
     def pending(self) -> list[RecipientRecord]:
         """Those still to be served."""
         return [r for r in self.recipients if r.standing == "pending"]
+
+
+MAX_RECORD_OCTETS = 8 * 1024 * 1024
+"""Far above a thousand recipients with their replies; a larger file is no record."""
+
+_INSTANTS = ("created", "due", "deliver_by", "last_try", "opening_tried", "warned")
+
+
+def encode_record(record: Record) -> bytes:
+    """ID.env: JSON, one field a line, instants as ISO 8601 in UTC to the microsecond."""
+    fields: dict[str, Any] = msgspec.to_builtins(record)
+    for name in _INSTANTS:
+        if name in fields:
+            fields[name] = _write_instant(fields[name])
+    for part in _parts(fields):
+        if "at" in part:
+            part["at"] = _write_instant(part["at"])
+    return msgspec.json.format(msgspec.json.encode(fields), indent=1) + b"\n"
+
+
+def decode_record(octets: bytes) -> Record:
+    """The record that `encode_record` made. Raises ValueError, with the reason, for anything else."""
+    try:
+        fields = msgspec.json.decode(octets, type=dict[str, Any])
+        for name in _INSTANTS:
+            if name in fields:
+                fields[name] = _read_instant(fields[name])
+        for part in _parts(fields):
+            if "at" in part:
+                part["at"] = _read_instant(part["at"])
+        return msgspec.convert(fields, Record)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, AttributeError, OverflowError) as exc:
+        raise ValueError(f"not a record: {exc}") from exc
+
+
+def _parts(fields: dict[str, Any]) -> list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = [*fields.get("recipients", ())]
+    parts += [part for name in ("doubt", "removal") if (part := fields.get(name)) is not None]
+    return parts
+
+
+def _write_instant(instant: float | None) -> str | None:
+    if instant is None:
+        return None
+    return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _read_instant(text: object) -> float | None:
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise TypeError("an instant is text in ISO 8601")
+    instant = datetime.fromisoformat(text)
+    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,64 @@
+"""What the spool keeps in memory of each message that waits: the facts by which it is chosen, and nothing else."""
+
+from __future__ import annotations
+
+from gateway.mail.envelope import CLASSES, Class
+from gateway.spool.record import Record
+
+_CLASSES: dict[Class, Class] = {name: name for name in CLASSES}
+"""One text object for each class, not one for each message read from disk."""
+
+
+class Entry:
+    """One message in the index; with its ID and its place in the index at most 400 octets (P12).
+
+    Read-only to all but the spool, and touched by the event loop alone. Fields as in `Record`; `claimed`: an attempt (or the
+    wait for the disk after one) holds it; `doubt`: it may have been delivered without our knowing.
+    """
+
+    __slots__ = (
+        "attempts",
+        "claimed",
+        "created",
+        "doubt",
+        "due",
+        "held",
+        "id",
+        "last_try",
+        "message_class",
+        "size",
+        "tries",
+    )
+
+    id: str
+    created: float
+    size: int
+    message_class: Class
+    due: float | None
+    last_try: float | None
+    attempts: int
+    tries: int
+    held: bool
+    doubt: bool
+    claimed: bool
+
+    def __init__(self, record: Record) -> None:
+        self.id = record.id
+        self.created = record.created
+        self.size = record.size
+        self.claimed = False
+        self.follow(record)
+
+    def follow(self, record: Record) -> None:
+        """Take over what a rewritten record says."""
+        self.message_class = _CLASSES[record.message_class]
+        self.due = record.due
+        self.last_try = record.last_try
+        self.attempts = record.attempts
+        self.tries = record.tries
+        self.held = record.held
+        self.doubt = record.doubt is not None
+
+    @property
+    def tried(self) -> bool:
+        return self.tries > 0
