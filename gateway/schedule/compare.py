@@ -7,8 +7,8 @@ from itertools import islice, pairwise
 
 from gateway.config.rules import ScheduleFile, WindowRule
 from gateway.mail.envelope import CLASSES
-from gateway.schedule.calendar import Calendar, Opening
-from gateway.schedule.wallclock import DAY, WallClock, date_of
+from gateway.schedule.calendar import Calendar
+from gateway.schedule.wallclock import DAY, Stretch, WallClock, date_of
 from gateway.schedule.words import (
     clock_words,
     date_words,
@@ -24,7 +24,7 @@ COMPARED_DAYS = 14
 _MOST_OPENINGS = 20_000  # of one window; one that connects every minute has 20,160 in two weeks, mostly joined
 _MOST_LISTED = 3
 
-# Of one date: (minutes from 00:00 at which it opens, seconds that it lasts), in order.
+# Of one date: (minutes from 00:00 at which a stretch begins, seconds that it lasts), in order.
 _DayOpenings = tuple[tuple[int, float], ...]
 
 
@@ -37,11 +37,11 @@ def compare(old: ScheduleFile, new: ScheduleFile, now: float) -> list[str]:
         lines.append(f"timezone: {new.timezone.key} instead of {old.timezone.key}")
     before = {rule.name: rule for rule in old.all_windows}
     after = {rule.name: rule for rule in new.all_windows}
-    past, coming = _by_name(old, now), _by_name(new, now)
+    past, coming = _by_name(old, new, now), _by_name(new, new, now)
     for name, rule in after.items():
         if name not in before:
-            first = next((o for o in coming.get(name, ()) if o.closes > now), None)
-            when = f"next {moment_words(first.opens, now, new.timezone)}" if first else "no opening in 14 days"
+            first = next((stretch for stretch in coming.get(name, ()) if stretch[1] > now), None)
+            when = f"next {moment_words(first[0], now, new.timezone)}" if first else "no opening in 14 days"
             lines.append(f"{name}: new, {_rhythm(rule)}; {when}")
             continue
         lines += [f"{name}: {text}" for text in _settings(before[name], rule)]
@@ -53,25 +53,16 @@ def compare(old: ScheduleFile, new: ScheduleFile, now: float) -> list[str]:
     return [*lines, f"Nothing {'else ' if lines else ''}changes in {COMPARED_DAYS} days."]
 
 
-def _by_name(file: ScheduleFile, now: float) -> dict[str, list[Opening]]:
-    """The openings of whole days from today on; one of several days is taken apart at each midnight."""
-    calendar = Calendar(file)
-    wall = calendar.wall
+def _by_name(file: ScheduleFile, by: ScheduleFile, now: float) -> dict[str, list[Stretch]]:
+    """When each window is open, on whole days of the zone that `by` has: from today's midnight to a day beyond the end."""
+    wall = WallClock(by.timezone)
     today = wall.day(now)
-    begins, ends = wall.earliest(today * DAY), wall.earliest((today + COMPARED_DAYS) * DAY)
-    found: dict[str, list[Opening]] = {}
+    begins, ends = wall.earliest(today * DAY), wall.earliest((today + COMPARED_DAYS + 1) * DAY)
+    found: dict[str, list[Stretch]] = {}
     most = _MOST_OPENINGS * max(1, len(file.all_windows))
-    for opening in islice(calendar.openings(begins, ends), most):
-        parts = [opening] if opening.closes - opening.opens < 2 * DAY else _daily(opening, wall, begins, ends)
-        found.setdefault(opening.window.name, []).extend(part for part in parts if part.opens >= begins)
+    for opening in islice(Calendar(file).openings(begins, ends), most):
+        found.setdefault(opening.window.name, []).append((max(opening.opens, begins), min(opening.closes, ends)))
     return found
-
-
-def _daily(opening: Opening, wall: WallClock, begins: float, ends: float) -> list[Opening]:
-    opens, closes = max(opening.opens, begins), min(opening.closes, ends)
-    midnights = [wall.moment(day * DAY) for day in range(wall.day(opens) + 1, wall.day(closes) + 1)]
-    cuts = [opens, *(cut for cut in midnights if opens < cut < closes), closes]
-    return [Opening(opening.window, first, last) for first, last in pairwise(cuts)]
 
 
 def _rhythm(rule: WindowRule) -> str:
@@ -94,42 +85,60 @@ def _settings(old: WindowRule, new: WindowRule) -> list[str]:
     return [f"{key}: {after} instead of {before}" for key, before, after in shown if before != after]
 
 
-def _times(old: Sequence[Opening], new: Sequence[Opening], file: ScheduleFile, now: float) -> list[str]:
+def _times(old: Sequence[Stretch], new: Sequence[Stretch], file: ScheduleFile, now: float) -> list[str]:
     wall = WallClock(file.timezone)
-    before, after = _by_day(old, wall), _by_day(new, wall)
-    changes: dict[tuple[_DayOpenings, _DayOpenings], list[int]] = {}
-    for day in sorted(before.keys() | after.keys()):
-        change = (before.get(day, ()), after.get(day, ()))
-        if change[0] != change[1]:
-            changes.setdefault(change, []).append(day)
+    more, less = _minus(new, old), _minus(old, new)
+    added, removed = _by_day(more, wall), _by_day(less, wall)
     today = wall.day(now)
-    if _left(old, wall, now) == _left(new, wall, now):  # what differed today is over
-        changes = {c: [d for d in days if d != today] for c, days in changes.items()}
-    return [f"{_change(*change)}, {_days(days, today)}" for change, days in changes.items() if days]
+    days = {day for day in added.keys() | removed.keys() if day < today + COMPARED_DAYS}
+    if not any(ends > now and wall.day(begins) == today for begins, ends in (*more, *less)):
+        days.discard(today)  # what differs is over
+    changes: dict[tuple[_DayOpenings, _DayOpenings], list[int]] = {}
+    for day in sorted(days):
+        changes.setdefault((removed.get(day, ()), added.get(day, ())), []).append(day)
+    return [f"{_change(*change)}, {_days(on, today)}" for change, on in changes.items()]
 
 
-def _left(openings: Sequence[Opening], wall: WallClock, now: float) -> list[tuple[float, float]]:
-    """What is left of today's."""
-    return [(o.opens, o.closes) for o in openings if o.closes > now and wall.day(o.opens) == wall.day(now)]
+def _minus(stretches: Sequence[Stretch], others: Sequence[Stretch]) -> list[Stretch]:
+    """What of the first is in none of the second; both in order, without overlap."""
+    left: list[Stretch] = []
+    place = 0
+    for begins, ends in stretches:
+        while place < len(others) and others[place][1] <= begins:
+            place += 1
+        start, at = begins, place
+        while at < len(others) and others[at][0] < ends:
+            if others[at][0] > start:
+                left.append((start, others[at][0]))
+            start = max(start, others[at][1])
+            at += 1
+        if start < ends:
+            left.append((start, ends))
+    return left
 
 
-def _by_day(openings: Sequence[Opening], wall: WallClock) -> dict[int, _DayOpenings]:
+def _by_day(stretches: Sequence[Stretch], wall: WallClock) -> dict[int, _DayOpenings]:
+    """By the day on which each begins; one of two days and more is taken apart at each midnight."""
     found: dict[int, list[tuple[int, float]]] = {}
-    for opening in openings:
-        reading = wall.reading(opening.opens)
-        minute, length = int(reading % DAY // 60), round(opening.closes - opening.opens, 3)
-        found.setdefault(int(reading // DAY), []).append((minute, length))
+    for begins, ends in stretches:
+        cuts = [begins, ends]
+        if ends - begins >= 2 * DAY:
+            midnights = [wall.moment(day * DAY) for day in range(wall.day(begins) + 1, wall.day(ends) + 1)]
+            cuts[1:1] = [cut for cut in midnights if begins < cut < ends]
+        for first, last in pairwise(cuts):
+            reading = wall.reading(first)
+            found.setdefault(int(reading // DAY), []).append((int(reading % DAY // 60), round(last - first, 3)))
     return {day: tuple(listed) for day, listed in found.items()}
 
 
-def _change(old: _DayOpenings, new: _DayOpenings) -> str:
-    more = sum(length for _, length in new) - sum(length for _, length in old)
+def _change(removed: _DayOpenings, added: _DayOpenings) -> str:
+    more = sum(length for _, length in added) - sum(length for _, length in removed)
     amount = f" ({span_words(abs(more))} {'more' if more > 0 else 'less'})" if more else ""
-    if not old:
-        return f"opens {_listed(new)} in addition{amount}"
-    if not new:
-        return f"no longer opens {_listed(old)}{amount}"
-    return f"opens {_listed(new)} instead of {_listed(old)}{amount}"
+    if not removed:
+        return f"also open {_listed(added)}{amount}"
+    if not added:
+        return f"no longer open {_listed(removed)}{amount}"
+    return f"open {_listed(added)} instead of {_listed(removed)}{amount}"
 
 
 def _listed(openings: _DayOpenings) -> str:
@@ -146,14 +155,18 @@ def _end(minute: int, length: float) -> str:
 
 
 def _days(days: Collection[int], today: int) -> str:
-    """`each sat`, where it is so on every such weekday of the time compared; else the dates."""
+    """`each sat-sun`, where it is so on every such weekday of the two weeks; the rest as dates."""
     whole = range(today, today + COMPARED_DAYS)
     weekdays = {(day + 3) % 7 for day in days}
-    if all(day in days for day in whole if (day + 3) % 7 in weekdays and day > today) and len(days) > 1:
-        return "daily" if len(weekdays) == 7 else f"each {days_words(weekdays)}"
-    shown = [date_words(date_of(day)) for day in sorted(days)[:_MOST_LISTED]]
-    more = len(days) - len(shown)
-    return "on " + ", ".join(shown) + (f" and {more} more days" if more > 0 else "")
+    always = {w for w in weekdays if all(day in days for day in whole if (day + 3) % 7 == w)}
+    rest = [day for day in sorted(days) if (day + 3) % 7 not in always]
+    parts = []
+    if always:
+        parts.append("daily" if len(always) == 7 else f"each {days_words(always)}")
+    if rest:
+        more = f" and {len(rest) - _MOST_LISTED} more days" if len(rest) > _MOST_LISTED else ""
+        parts.append("on " + ", ".join(date_words(date_of(day)) for day in rest[:_MOST_LISTED]) + more)
+    return " and ".join(parts)
 
 
 def _yes(value: bool) -> str:

@@ -89,10 +89,9 @@ def week(calendar: Calendar, now: float, width: int = 80) -> str:
         mark = "*" if calendar.dates.on(day).named else " "
         lines.append(f"{date_of(day):%a} {date_of(day).day:2}{mark}".ljust(8) + "".join(cells).rstrip())
     here = datetime.fromtimestamp(now, calendar.file.timezone)
-    lines += [
-        "",
-        f"Now {here:%a %H:%M}, {calendar.file.timezone.key}. A sign is {seconds // 60} min; small: open for a part.",
-    ]
+    legend = f"A sign is {seconds // 60} min; small: open for a part."
+    head = f"Now {here:%a %H:%M}, {calendar.file.timezone.key}."
+    lines += ["", f"{head} {legend}"] if len(head) + len(legend) < width else ["", head, legend[:width]]
     used = {id(o.window) for o in shown}
     lines += [f"  {letters[id(r)]}  {r.name}: {times_words(r)}"[:width] for r in rules if id(r) in used]
     lines += ["  !  opened by hand"] if any(o.once for o in shown) else []
