@@ -48,7 +48,7 @@ def window(
         every=None if every is None else every * 60.0,
         longest=longest * 60.0,
         enabled=enabled,
-        **more,  # type: ignore[arg-type]  # the fields that a test names
+        **more,
     )
 
 
@@ -71,7 +71,7 @@ def calendar(
 ) -> Calendar:
     windows = tuple(r for r in rules if isinstance(r, WindowRule))
     exceptions = tuple(r for r in rules if isinstance(r, ExceptionRule))
-    return Calendar(ScheduleFile(timezone=zone, windows=windows, exceptions=exceptions), **more)  # type: ignore[arg-type]  # once, skips
+    return Calendar(ScheduleFile(timezone=zone, windows=windows, exceptions=exceptions), **more)
 
 
 def instant(text: str, zone: ZoneInfo = PRAGUE, fold: int = 0) -> float:
@@ -497,7 +497,7 @@ def test_the_first_opening_that_admits_is_found_one_in_progress_included() -> No
     cal = calendar(small, night)
     now = instant("2026-11-24T12:00")
     for message_class, size, name in (("normal", 1000, "Small"), ("normal", 1001, "Night"), ("bulk", 1, "Night")):
-        found = cal.next_admitting(message_class, size, now)  # type: ignore[arg-type]  # a class
+        found = cal.next_admitting(message_class, size, now)
         assert found is not None
         assert found.window.name == name
 
@@ -550,7 +550,7 @@ def test_openings_are_computed_as_they_are_asked_for() -> None:
     busy = calendar(replace(window("00:00-24:00", every=1), longest=30.0))
     days: list[int] = []
     begun_on = busy.begun_on
-    busy.begun_on = lambda course, day: days.append(day) or begun_on(course, day)  # type: ignore[method-assign]
+    busy.begun_on = lambda course, day: days.append(day) or begun_on(course, day)
     assert len(list(islice(busy.openings(instant("2026-11-24T12:00")), 10))) == 10
     assert len(days) < 10
 
