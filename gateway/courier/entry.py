@@ -116,18 +116,21 @@ class Door:
             use_tls=implicit,
             start_tls=False,
             tls_context=context,
-            timeout=timers.tls if implicit else timers.greeting,
+            timeout=None,  # it would use wait_for, which in Python 3.11 may swallow a cancellation
         )
         try:
-            await client.connect()
+            async with asyncio.timeout(timers.tls if implicit else timers.greeting):
+                await client.connect()
         except aiosmtplib.SMTPConnectResponseError as exc:
             self._turned_away(exc.code, exc.message, "refuses us")
         except aiosmtplib.SMTPResponseException as exc:
             raise NoEntry("broken", f"{relay.host} does not speak SMTP (its greeting is no greeting)") from exc
         except (aiosmtplib.SMTPException, OSError, ssl.SSLError, asyncio.IncompleteReadError) as exc:
             cause = exc.__cause__ if isinstance(exc.__cause__, Exception) else exc
-            if implicit and isinstance(cause, ssl.SSLError | ConnectionAbortedError):
+            if implicit and isinstance(cause, ssl.SSLError):
                 raise TlsFailed(failure_in_words(cause)) from exc
+            if implicit and isinstance(cause, ConnectionAbortedError | TimeoutError):
+                raise NoEntry("tls", f"{relay.host} {failure_in_words(cause)}", reached=False) from exc
             if isinstance(exc, TimeoutError):
                 said = "accepts the connection and then says nothing"
             else:

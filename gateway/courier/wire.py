@@ -156,7 +156,8 @@ class Wire(SMTPProtocol):
         if self.lost is not None:
             raise SMTPServerDisconnected(self.lost)
         try:
-            code, raw = await asyncio.wait_for(slot, timeout)
+            async with asyncio.timeout(timeout):  # wait_for of Python 3.11 may swallow a cancellation
+                code, raw = await slot
         except TimeoutError as exc:
             raise SMTPReadTimeoutError("no answer in time") from exc
         return SMTPResponse(code, raw.decode("utf-8", "backslashreplace"))

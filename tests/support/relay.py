@@ -82,7 +82,7 @@ class Relay:
     """`messages` taken, `visits` made, `partial`: octets of messages that were cut.
 
     `withhold`: say nothing after the greeting and EHLO until so many messages of a connection are there.
-    `capacity`: the most recipients of a message. `users`: for AUTH. `stray`: unasked octets behind each greeting.
+    `capacity`: the most recipients of a message. `users`: for AUTH.
     """
 
     def __init__(
@@ -111,6 +111,7 @@ class Relay:
         self.partial: list[bytes] = []
         self.visits: list[Visit] = []
         self.came = asyncio.Event()  # set at each message, for tests that wait
+        self.visited = asyncio.Event()  # set at the first connection
         self.port = 0
         self.host = "::1" if family == socket.AF_INET6 else "127.0.0.1"
         self._family = family
@@ -163,6 +164,7 @@ class Relay:
         self.writers.append(writer)
         visit = Visit(is_encrypted=self.implicit)
         self.visits.append(visit)
+        self.visited.set()
         with contextlib.suppress(_End, OSError, asyncio.IncompleteReadError, asyncio.CancelledError, ValueError):
             await _Talk(self, visit, reader, writer).run()
         visit.ended = True

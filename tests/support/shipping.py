@@ -53,6 +53,7 @@ class ListFeed:
         self.most_unsettled = 0
         self.close = asyncio.Event()
         self.settled = asyncio.Event()
+        self.awaiting_answer = asyncio.Event()
         self._lingers = lingers
 
     async def take(self, offers: Capabilities) -> Shipment | None:
@@ -77,6 +78,8 @@ class ListFeed:
 
     def progress(self, id: str, phase: Phase, octets: int) -> None:
         self.phases.append((id, phase, octets))
+        if phase == "answer":
+            self.awaiting_answer.set()
 
     def kinds(self, id: str) -> list[str]:
         """The outcomes of a message by the names of their classes."""
