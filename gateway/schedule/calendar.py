@@ -240,9 +240,12 @@ class Calendar:
     def _at_marks(self, rule: WindowRule, start: int, end: int, whole: Sequence[Stretch]) -> list[Stretch]:
         """The openings of `every`: at most `for` from each mark, within `open`. Marks count on the wall."""
         interval = max(rule.every or 0.0, 1.0)
+        steady = len(whole) == 1 and whole[0][1] - whole[0][0] == end - start  # no change of the clock within
+        if steady and rule.longest >= interval:
+            return list(whole)
         found: list[Stretch] = []
         for number in range(ceil((end - start) / interval)):
-            begins = self.wall.moment(start + number * interval)
+            begins = whole[0][0] + number * interval if steady else self.wall.moment(start + number * interval)
             ends = begins + rule.longest
             if found and found[-1][1] >= ends:
                 continue  # marks of a skipped hour coincide

@@ -42,11 +42,12 @@ def within_calendar(instant: float) -> float:
 class WallClock:
     """Converts between readings and instants of one zone. Remembers what it learnt of a bounded number of days."""
 
-    __slots__ = ("_days", "zone")
+    __slots__ = ("_days", "_steady_days", "zone")
 
     def __init__(self, zone: ZoneInfo) -> None:
         self.zone = zone
         self._days: dict[int, tuple[int, int | None, int]] = {}
+        self._steady_days: dict[int, int | None] = {}
 
     def offset(self, instant: float) -> int:
         """Seconds by which the wall is ahead of UTC at that instant."""
@@ -69,6 +70,9 @@ class WallClock:
     def stretches(self, start: float, end: float) -> list[Stretch]:
         """The instants whose reading is at least `start` and below `end`, in order: one stretch on nearly all days, none
         inside a skipped hour, two where the repeated hour cuts through."""
+        steady = {self._steady(day) for day in range(floor(start) // DAY, floor(end) // DAY + 1)}
+        if len(steady) == 1 and (same := steady.pop()) is not None:
+            return [(start - same, end - same)]
         found: list[Stretch] = []
         for begins, ends, ahead in self._offsets(start, end):
             first, last = max(begins, start - ahead), min(ends, end - ahead)
@@ -82,6 +86,9 @@ class WallClock:
 
     def moment(self, reading: float) -> float:
         """When the wall shows this reading: the first time if it does so twice, the end of the jump if it never does."""
+        steady = self._steady(floor(reading) // DAY)
+        if steady is not None:
+            return reading - steady
         segments = self._offsets(reading, reading)
         for begins, ends, ahead in segments:
             if begins <= reading - ahead < ends:
@@ -93,11 +100,24 @@ class WallClock:
 
     def earliest(self, reading: float) -> float:
         """An instant before which no reading from this one on is shown."""
+        steady = self._steady(floor(reading) // DAY)
+        if steady is not None:
+            return reading - steady
         return reading - max(ahead for _begins, _ends, ahead in self._offsets(reading, reading))
 
     def latest(self, reading: float) -> float:
         """An instant from which no reading before this one is shown."""
         return reading - min(ahead for _begins, _ends, ahead in self._offsets(reading, reading))
+
+    def _steady(self, day: int) -> int | None:
+        """The offset, if it is the same all through this date and the days of UTC around it; else None."""
+        if day not in self._steady_days:
+            if len(self._steady_days) >= _MOST_DAYS_REMEMBERED:
+                self._steady_days.clear()
+            around = [self._facts(day + step) for step in (-1, 0, 1)]
+            same = all(changed is None for _before, changed, _after in around)
+            self._steady_days[day] = around[0][0] if same else None
+        return self._steady_days[day]
 
     def _offsets(self, start: float, end: float) -> list[tuple[float, float, int]]:
         """The offsets in force around these readings, as (from, until, seconds ahead); the outer ends are open."""
