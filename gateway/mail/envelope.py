@@ -21,7 +21,11 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """Who sends to whom. Addresses are without angle brackets; the null reverse-path is the empty text."""
+    """Who sends to whom. Addresses are without angle brackets; the null reverse-path is the empty text.
+
+    `deliver_by`: the instant of RFC 2852, None without BY; `by_mode`: "R" to return the message when it has passed, "N" to
+    notify the sender and go on; `by_trace`: the sender wants to hear where the extension was lost.
+    """
 
     reverse_path: str
     recipients: tuple[Recipient, ...]
@@ -29,6 +33,9 @@ class Envelope:
     smtputf8: bool = False
     ret: Literal["FULL", "HDRS"] | None = None
     envid: str | None = None
+    deliver_by: float | None = None
+    by_mode: Literal["R", "N"] | None = None
+    by_trace: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,12 +43,13 @@ def unfold(header: bytes) -> list[tuple[str, str]]:
     return fields
 
 
+def matches(pattern: str, address: str) -> bool:
+    """True if the address is as the pattern says; `*` stands for any text, and case means nothing."""
+    return _compiled(pattern).fullmatch(address) is not None
+
+
 def _any_matches(patterns: tuple[str, ...], addresses: tuple[str, ...]) -> bool:
-    for pattern in patterns:
-        expression = _compiled(pattern)
-        if any(expression.fullmatch(address) for address in addresses):
-            return True
-    return False
+    return any(matches(pattern, address) for pattern in patterns for address in addresses)
 
 
 @lru_cache(maxsize=1024)

@@ -12,7 +12,6 @@ import asyncio
 import logging
 import math
 import ssl
-from collections.abc import Awaitable
 
 from aiosmtpd.smtp import SMTP
 
@@ -89,7 +88,7 @@ class Connection(SMTP, asyncio.BufferedProtocol):
         self.client = str(self.address) if self.address is not None else "unknown"
         self.host.guests.enter(self)
         self.task = self.loop.create_task(self._serve())
-        self.task.add_done_callback(lambda _: self.host.guests.served(self))
+        self.task.add_done_callback(self._served)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         del sizehint
@@ -111,6 +110,8 @@ class Connection(SMTP, asyncio.BufferedProtocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         del error  # the next wait for this client ends, however it went
+        if self.is_lost:
+            return
         self.is_lost = True
         if self._watch is not None:
             self._watch.cancel()
@@ -211,12 +212,7 @@ class Connection(SMTP, asyncio.BufferedProtocol):
         try:
             await self.open()
             while True:
-                line = self._line()
-                if line is None:
-                    line = await self._wait_for_line()
-                awaitable = self.obey(line)
-                if awaitable is not None:
-                    await awaitable
+                await self.obey(await self.next_line())
                 if len(self._out) > _MANY_REPLIES:
                     self.flush()
                     if self._writable is not None:
@@ -239,8 +235,8 @@ class Connection(SMTP, asyncio.BufferedProtocol):
         """Before the first command: the greeting. Raises Hangup for a client that is not let in."""
         raise NotImplementedError
 
-    def obey(self, line: bytes) -> Awaitable[None] | None:
-        """Carry out one command; `line` is without its line end and not longer than allowed."""
+    async def obey(self, line: bytes) -> None:
+        """Carry out one command; `line` is without its line end, and a single LF stands for one that was too long."""
         raise NotImplementedError
 
     async def end(self) -> None:
@@ -260,13 +256,22 @@ class Connection(SMTP, asyncio.BufferedProtocol):
         """True if commands of this client may end with a bare LF."""
         return False
 
+    def accepts_long_lines(self) -> bool:
+        """True while the next line is the answer to a challenge."""
+        return False
+
+    async def next_line(self) -> bytes:
+        """The next line from the client, without its line end; a single LF for one that was too long."""
+        line = self._line()
+        return line if line is not None else await self._wait_for_line()
+
     def _line(self) -> bytes | None:
         """The next command if it has come as a whole. Raises Hangup for what is no mail client."""
         buffer = self.inbox.buffer
         end = buffer.find(b"\n")
         if end < 0:
             return None
-        if end > MAX_AUTH_OCTETS or (end > MAX_COMMAND_OCTETS and buffer[:5].upper() != b"AUTH "):
+        if end > MAX_COMMAND_OCTETS and end > self._longest_line():
             self.inbox.take_at_most(end + 1)
             return b"\n"  # no command looks so: obey() says that it was too long
         line = self.inbox.take_at_most(end + 1)
@@ -288,9 +293,7 @@ class Connection(SMTP, asyncio.BufferedProtocol):
                 until = self.loop.time() + self.timers.command_line
                 if buffer[0] in (0x16, 0x80):  # a TLS hello: nobody will end that line
                     raise Hangup(replies.SYNTAX)
-            if len(buffer) > MAX_AUTH_OCTETS or (
-                len(buffer) > MAX_COMMAND_OCTETS and (skipped or buffer[:5].upper() != b"AUTH ")
-            ):
+            if len(buffer) > MAX_COMMAND_OCTETS and (skipped or len(buffer) > self._longest_line()):
                 skipped += len(buffer)
                 if skipped > MAX_SKIPPED_OCTETS:
                     self.tell(replies.TOO_LONG)
@@ -307,11 +310,39 @@ class Connection(SMTP, asyncio.BufferedProtocol):
             if line is not None:
                 return line
 
-    def expect_silence(self) -> None:
-        """Forget what has come already: it was sent before it could be meant (RFC 3207 4.2)."""
+    def _longest_line(self) -> int:
+        is_long = self.accepts_long_lines() or self.inbox.buffer[:5].upper() == b"AUTH "
+        return MAX_AUTH_OCTETS if is_long else MAX_COMMAND_OCTETS
+
+    async def start_tls(self, context: ssl.SSLContext) -> None:
+        """Go on over TLS. What the client sent before the handshake is forgotten (RFC 3207 4.2). Raises EndOfInput."""
+        transport = self.transport
+        assert transport is not None
+        self.flush()
+        transport.pause_reading()
         self.inbox.take()
+        try:
+            secure = await self.loop.start_tls(
+                transport, self, context, server_side=True, ssl_handshake_timeout=self.timers.handshake
+            )
+        except (OSError, ValueError) as exc:  # SSLError and the time-out are OSErrors
+            # asyncio tells the protocol of a loss only after a handshake, so the count of guests is kept right here.
+            transport.abort()
+            self.connection_lost(None)
+            raise EndOfInput from exc
+        assert isinstance(secure, asyncio.Transport)
+        self.transport = secure
+        self.tls = secure.get_extra_info("ssl_object")
+        self.inbox.attach(secure)
 
     # The end.
+
+    def _served(self, task: asyncio.Task[None]) -> None:
+        self.host.guests.served(self)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a session ended badly", exc_info=error)
+            if self.transport is not None:
+                self.transport.abort()
 
     def _close(self, linger: bool) -> None:
         if self._watch is not None:
@@ -325,5 +356,9 @@ class Connection(SMTP, asyncio.BufferedProtocol):
             return
         # Closing with unread octets would reset the connection and could take our last reply with it.
         self._discarding = len(self.inbox.take())
-        transport.write_eof()
+        try:
+            transport.write_eof()
+        except OSError:  # reset in the meantime
+            transport.abort()
+            return
         self._watch = self.loop.call_later(self.timers.refusal, transport.abort)

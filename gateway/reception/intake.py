@@ -35,11 +35,6 @@ class Intake:
         self.octets = 0  # as they came; what is stored may differ after repairs
         self.refusal: bytes | None = None
 
-    @property
-    def was_cut(self) -> bool:
-        """True if the content was refused for what is in it that could be read otherwise elsewhere."""
-        return self.refusal in (replies.BARE_ENDINGS, replies.NUL_CONTENT)
-
     async def add(self, piece: bytes) -> None:
         """One more piece of content, dots already taken out."""
         self.octets += len(piece)

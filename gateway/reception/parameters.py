@@ -19,12 +19,22 @@ _VALUE = re.compile(r"[!-<>-~]+")
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")
 _HEX = re.compile(r"\+([0-9A-F]{2})")
 _SIZE = re.compile(r"[0-9]{1,20}")
+_BY = re.compile(r"(-?[0-9]{1,9});([RNrn])([Tt])?")
 _ESCAPED = re.compile("[\udc80-\udcff]")
 _ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+")
 _UNITEXT = re.compile(r"(?:[!-*,-<>-\[\]-~\u00a0-\U0010fffd]|\\x\{(?:[0-9A-F]{2,6})\})+")
 
 MAX_ENVID = 100  # RFC 3461 4.4
 MAX_ORCPT = 500  # RFC 3461 4.2
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverBy:
+    """RFC 2852: seconds from now, and R (return when they have passed) or N (notify)."""
+
+    seconds: int
+    mode: Literal["R", "N"]
+    trace: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,7 @@ class MailArguments:
     smtputf8: bool = False
     ret: Literal["FULL", "HDRS"] | None = None
     envid: str | None = None
+    by: DeliverBy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +88,7 @@ def read_mail(argument: str, *, extended: bool, offers: Offers) -> MailArguments
     smtputf8 = False
     ret: Literal["FULL", "HDRS"] | None = None
     envid: str | None = None
+    by: DeliverBy | None = None
     for keyword, value in words.items():
         match keyword:
             case "SIZE":
@@ -107,6 +119,10 @@ def read_mail(argument: str, *, extended: bool, offers: Offers) -> MailArguments
                 if not value or len(value) > MAX_ENVID or not is_printable_xtext(value):
                     return Refusal(replies.BAD_PARAMETER)
                 envid = value
+            case "BY":
+                by = _read_by(value or "")
+                if by is None:
+                    return Refusal(replies.BAD_PARAMETER)
             case "AUTH":  # RFC 4954 5: understood, and believed of nobody
                 if not value or not _is_auth_value(value):
                     return Refusal(replies.BAD_PARAMETER)
@@ -114,7 +130,7 @@ def read_mail(argument: str, *, extended: bool, offers: Offers) -> MailArguments
                 return Refusal(replies.UNKNOWN_PARAMETER)
     if not smtputf8 and not path.address.isascii():
         return Refusal(replies.NEEDS_SMTPUTF8)
-    return MailArguments(path, size, body, smtputf8, ret, envid)
+    return MailArguments(path, size, body, smtputf8, ret, envid, by)
 
 
 def read_rcpt(argument: str, *, extended: bool, smtputf8: bool) -> RcptArguments | Refusal:
@@ -190,6 +206,17 @@ def _read(
             return Refusal(replies.BAD_PARAMETER)
         words[name] = value if equals else None
     return path, words
+
+
+def _read_by(value: str) -> DeliverBy | None:
+    found = _BY.fullmatch(value)
+    if found is None:
+        return None
+    seconds = int(found[1])
+    mode: Literal["R", "N"] = "R" if found[2] in "Rr" else "N"
+    if mode == "R" and seconds <= 0:  # RFC 2852 4: there is nothing left to be in time for
+        return None
+    return DeliverBy(seconds, mode, found[3] is not None)
 
 
 def _is_auth_value(value: str) -> bool:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from gateway.config.settings import LineEndings, Network
 from gateway.mail.address import Path, fold_domain
 from gateway.reception import replies
+from gateway.reception.classify import matches
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -49,6 +51,16 @@ def is_within(networks: Sequence[Network], address: IpAddress | None) -> bool:
 def repairs(rule: LineEndings, standing: Standing) -> bool:
     """True if wrong line endings from this client are mended, False if they are refused."""
     return rule == "repair" or (rule == "auto" and standing.may_relay)
+
+
+def judge_sender(path: Path, standing: Standing, senders: Literal["any", "own"], own: Sequence[str]) -> bytes | None:
+    """The refusal of this reverse-path, or None. `own`: the signed-in user's addresses, as patterns.
+
+    The null reverse-path is nobody's: reports and vacation notes leave with it (RFC 5321 4.5.5).
+    """
+    if senders == "any" or standing.user is None or not path.address:
+        return None
+    return None if any(matches(pattern, path.address) for pattern in own) else replies.NOT_YOUR_ADDRESS
 
 
 def judge_recipient(path: Path, standing: Standing, domains: frozenset[str]) -> bytes | None:

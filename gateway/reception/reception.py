@@ -9,18 +9,21 @@ import asyncio
 import contextlib
 import secrets
 import socket
+import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gateway.clock import Clock
 from gateway.config.settings import Address, ListenSettings, Settings
-from gateway.errors import GatewayError
-from gateway.events import Journal, Remark
+from gateway.errors import ConfigurationError, GatewayError
+from gateway.events import Alarm, Journal
 from gateway.mail.envelope import Class
 from gateway.reception import replies
-from gateway.reception.host import Host, Rules
+from gateway.reception.host import Host, RelayOffers, Rules
 from gateway.reception.session import Session
 from gateway.reception.timers import ReceptionTimers
+from gateway.reception.tls import server_context
+from gateway.reception.users import UserRegister, load_users
 
 if TYPE_CHECKING:
     from gateway.spool.spool import Entry, Spool
@@ -32,6 +35,9 @@ LAST_WORDS = 1.0
 """Seconds at a stop in which clients may read their 421 before they are cut off."""
 
 TOKEN_STATE = "reception-token"
+
+
+_Place = tuple[Address, int]
 
 
 class ListenError(GatewayError):
@@ -86,10 +92,14 @@ class Reception:
         when_leaves: Callable[[Entry], str | None] | None = None,
         refuses: Callable[[Class, int], str | None] | None = None,
         clock_not_set: Callable[[], bool] | None = None,
+        relay_offers: Callable[[], RelayOffers | None] | None = None,
     ) -> None:
         self._settings = settings
+        self._clock = clock
         self._journal = journal
         self._spool = spool
+        self._users: UserRegister | None = None
+        self._tls: ssl.SSLContext | None = None
         self._host = Host(
             spool=spool,
             clock=clock,
@@ -98,25 +108,38 @@ class Reception:
             when_leaves=when_leaves,
             refuses=refuses,
             clock_not_set=clock_not_set,
+            relay_offers=relay_offers,
         )
-        self._listeners: dict[ListenSettings, Listener] = {}
+        self._listeners: dict[_Place, Listener] = {}
         self._changing: asyncio.Task[None] | None = None
 
     async def start(self) -> list[Address]:
-        """Listen. Returns the actual addresses in the order of the settings; raises ListenError, then none is open."""
+        """Listen. Returns the actual addresses in the order of the settings.
+
+        Raises ListenError, and ConfigurationError where certificate, key or users cannot be used; then none is open.
+        """
+        self._tls, self._users = self._load_files(self._settings)
         self._host.token = await self._load_token()
         try:
-            for listen in self._settings.listen:
-                await self._open(listen)
+            for place, listen in _places(self._settings):
+                await self._open(place, listen)
         except ListenError:
             self._close_listeners()
             raise
         return self.addresses
 
+    @staticmethod
+    def check(settings: Settings) -> None:
+        """Raises ConfigurationError if the files that these settings name for TLS and signing in cannot be used."""
+        if settings.certificate is not None and any(listen.tls != "none" for listen in settings.listen):
+            server_context(settings.certificate)
+        if settings.accept.users is not None:
+            load_users(settings.accept.users)
+
     @property
     def addresses(self) -> list[Address]:
-        """Where it listens now."""
-        return [self._listeners[listen].address for listen in self._settings.listen if listen in self._listeners]
+        """Where it listens now, in the order of the settings."""
+        return [self._listeners[place].address for place, _ in _places(self._settings) if place in self._listeners]
 
     async def stop(self, grace: float) -> None:
         """Take no new connection and begin no new message; what is under way gets `grace` seconds.
@@ -146,36 +169,69 @@ class Reception:
         for guest in self._host.guests.present:
             if isinstance(guest, Session) and guest.transport is not None:
                 guest.transport.abort()
+        if self._users is not None:
+            self._users.close()
 
     def replace(self, settings: Settings) -> None:
         """New rules for new sessions; listeners that differ are closed and opened. Sessions there are go on as they began.
 
-        A new address that cannot be listened on is recorded as a remark; the others work.
+        A new address that cannot be listened on, or a file that cannot be used, is recorded as an alarm: the other
+        listeners work; one whose certificate or users are missing is closed, since open it would promise too little.
         """
-        self._settings = settings
         previous = self._changing
+        self._settings = settings
         self._changing = asyncio.get_running_loop().create_task(self._change(settings, previous))
 
     async def _change(self, settings: Settings, previous: asyncio.Task[None] | None) -> None:
         if previous is not None:
             await asyncio.wait([previous])
-        for listen in [known for known in self._listeners if known not in settings.listen]:
-            self._listeners.pop(listen).close()
-        for listen in settings.listen:
+        users = self._users
+        try:
+            self._tls, self._users = self._load_files(settings)
+        except ConfigurationError as exc:
+            self._tls, self._users = None, None
+            self._journal.record(Alarm(about="listen", what=str(exc)))
+        if users is not None:
+            users.close()
+        wanted = dict(_places(settings))
+        for place in [place for place in self._listeners if place not in wanted]:
+            self._listeners.pop(place).close()
+        for place, listen in wanted.items():
             if self._host.is_stopping:
                 return
-            if listen in self._listeners:
-                self._listeners[listen].rules = Rules.of(settings, listen)
-                continue
             try:
-                await self._open(listen)
-            except ListenError as exc:
-                self._journal.record(Remark(about="listen", what=str(exc)))
+                rules = self._rules(settings, listen)
+                if place in self._listeners:
+                    self._listeners[place].rules = rules
+                else:
+                    await self._open(place, listen)
+            except GatewayError as exc:
+                self._journal.record(Alarm(about="listen", what=str(exc)))
+                if place in self._listeners:
+                    self._listeners.pop(place).close()
 
-    async def _open(self, listen: ListenSettings) -> None:
-        listener = Listener(self._host, Rules.of(self._settings, listen))
+    def _load_files(self, settings: Settings) -> tuple[ssl.SSLContext | None, UserRegister | None]:
+        tls = None
+        if settings.certificate is not None and any(listen.tls != "none" for listen in settings.listen):
+            tls = server_context(settings.certificate)
+        users = None
+        if settings.accept.users is not None:
+            users = UserRegister(settings.accept.users, self._clock.monotonic)
+        return tls, users
+
+    def _rules(self, settings: Settings, listen: ListenSettings) -> Rules:
+        """Raises ListenError where the listener would be less than what is written."""
+        rules = Rules.of(settings, listen, self._tls, self._users)
+        if listen.tls != "none" and rules.tls is None:
+            raise ListenError(f"cannot listen on {listen.address}: there is no certificate for its TLS")
+        if listen.auth != "none" and rules.users is None:
+            raise ListenError(f"cannot listen on {listen.address}: there are no users for its AUTH")
+        return rules
+
+    async def _open(self, place: _Place, listen: ListenSettings) -> None:
+        listener = Listener(self._host, self._rules(self._settings, listen))
         await listener.open()
-        self._listeners[listen] = listener
+        self._listeners[place] = listener
 
     def _close_listeners(self) -> None:
         for listener in self._listeners.values():
@@ -197,6 +253,16 @@ class Reception:
         token = secrets.token_hex(6)
         await self._spool.save_state(TOKEN_STATE, token.encode())
         return token
+
+
+def _places(settings: Settings) -> list[tuple[_Place, ListenSettings]]:
+    """Each listener with what tells it from the others: its address and, since port 0 may stand twice, its turn."""
+    counts: dict[Address, int] = {}
+    places = []
+    for listen in settings.listen:
+        counts[listen.address] = counts.get(listen.address, 0) + 1
+        places.append(((listen.address, counts[listen.address]), listen))
+    return places
 
 
 def _bind(address: Address) -> socket.socket:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
@@ -142,6 +143,17 @@ class Door:
                 await asyncio.sleep(0.002)
 
 
+class _Errors(logging.Handler):
+    """A session's unexpected error fails the test, also where the session lived through it."""
+
+    def __init__(self, faults: list[object]) -> None:
+        super().__init__(logging.ERROR)
+        self.faults = faults
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.faults.append((record.getMessage(), record.exc_info))
+
+
 def stranger_settings(**changes: Any) -> AcceptSettings:
     """Nobody is listed: a client from loopback is a stranger."""
     return AcceptSettings(networks=(), **changes)
@@ -171,6 +183,10 @@ async def open_door(
     if accept is not None:
         settings = replace(settings, accept=accept)
     options.setdefault("clock", SystemClock())
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    caught = _Errors(faults)
+    logging.getLogger("gateway.reception").addHandler(caught)
     reception = Reception(
         settings, cast("Spool", spool), journal=journal, timers=timers or ReceptionTimers(), **options
     )
@@ -183,6 +199,8 @@ async def open_door(
         await reception.stop(grace)
         for client in door.clients:
             await client.close()
+        logging.getLogger("gateway.reception").removeHandler(caught)
+    assert not faults, faults
     assert not spool.open_drafts, "a draft was left open"
 
 
