@@ -21,6 +21,9 @@ from gateway.config.syntax import explain
 MAX_OCTETS = 1024 * 1024
 MAX_NODES = 20_000
 MAX_DEPTH = 12
+MAX_TOLD = 1000
+"""So many mistakes of a file are told; whoever has more has enough to do."""
+_MAX_INDENT = 8 * MAX_DEPTH
 _MAX_SYNTAX_MISTAKES = 40
 _MAX_REREAD = 4 * MAX_OCTETS
 """So many characters are read again at most, all times together: a large file that is all mistakes costs no more."""
@@ -117,14 +120,15 @@ def _clean(lines: list[str], path: Path) -> tuple[list[str], list[Problem]]:
     cleaned: list[str] = []
     for number, line in enumerate(lines, start=1):
         if "\t" in line:
-            if (problem := _tab(line, number, path)) is not None:
+            if len(problems) < MAX_TOLD and (problem := _tab(line, number, path)) is not None:
                 problems.append(problem)
             bare = line.lstrip(" \t")
             line = line[: len(line) - len(bare)] + bare.replace("\t", " ")
-        bad = [at for at, c in enumerate(line) if c != "\t" and not _is_allowed(c)]
-        if bad:
-            what = f"the character {quoted(line[bad[0]])} is not allowed here"
-            problems.append(Problem(path, number, bad[0] + 1, what, "remove it; it does not show in every editor."))
+        bad = next((at for at, c in enumerate(line) if c != "\t" and not _is_allowed(c)), None)
+        if bad is not None:
+            if len(problems) < MAX_TOLD:
+                what = f"the character {quoted(line[bad])} is not allowed here"
+                problems.append(Problem(path, number, bad + 1, what, "remove it; it does not show in every editor."))
             line = "".join(c if c == "\t" or _is_allowed(c) else "_" for c in line)
         cleaned.append(line)
     return cleaned, problems
@@ -151,17 +155,20 @@ def _expanded(lines: Sequence[str], width: int | None) -> tuple[list[str], dict[
     """The lines with indenting tabs as `width` spaces (None: in line with the line above), and by how much each moved."""
     straight: list[str] = []
     shifts: dict[int, int] = {}
-    above = 0
+    above = dash = 0
     for number, line in enumerate(lines):
         bare = line.lstrip(" \t")
         lead = line[: len(line) - len(bare)]
         if "\t" in lead:
-            indent = above if width is None else len(lead.replace("\t", " " * width))
+            indent = len(lead.replace("\t", " " * width)) if width else dash if bare.startswith("- ") else above
+            indent = min(indent, _MAX_INDENT)
             shifts[number] = indent - len(lead)
             line = " " * indent + bare
         if bare and not bare.startswith("#"):
+            dash = len(line) - len(bare)
             above = len(line) - len(bare.removeprefix("- ").lstrip())
-            above += 2 if bare.rstrip().endswith(":") else 0
+            if bare.rstrip().endswith(":"):
+                above = dash = above + 2
         straight.append(line)
     return straight, shifts
 
@@ -282,7 +289,8 @@ class _Builder:
         return max(1, mark.column + 1 - self._shifts.get(mark.line, 0))
 
     def _wrong(self, mark: _Place, what: str, hint: str, width: int = 1) -> None:
-        self.problems.append(Problem(self._path, mark.line + 1, self._column(mark), what, hint, width=width))
+        if len(self.problems) < MAX_TOLD:
+            self.problems.append(Problem(self._path, mark.line + 1, self._column(mark), what, hint, width=width))
 
     def _refuse_properties(self, event: yaml.NodeEvent) -> None:
         if isinstance(event, yaml.AliasEvent):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gateway.config import built
-from gateway.config.document import Block, Listing, Node, Text
+from gateway.config.document import MAX_TOLD, Block, Listing, Node, Text
 from gateway.config.hints import Misread, did_you_mean, printable, quoted
 from gateway.config.problem import Problem
 from gateway.config.scalars import MissingUnit
@@ -21,6 +21,9 @@ from gateway.config.settings import NotInForce
 
 Schema = dict[str, Any]
 Parse = Callable[[str], Any]
+
+MAX_PIECES = 1000
+"""A text with commas holds at most so many values."""
 
 
 class Unread(Exception):
@@ -40,7 +43,7 @@ class Reading:
 
     def wrong(self, at: Text | Node | Fields, what: str, hint: str | None = None) -> None:
         """Record a mistake, unless its line is broken already: one mistake of syntax is enough for a line."""
-        if at.line in self.patched:
+        if at.line in self.patched or len(self.problems) >= MAX_TOLD:
             return
         width = at.width if isinstance(at, Text) else 1
         self.problems.append(Problem(self.file, at.line, at.column, what, hint, width=width))
@@ -212,9 +215,9 @@ def parse_text_node(text: Text, parse: Parse, key: Text, reading: Reading) -> An
 
 
 def split(text: Text) -> Iterator[Text]:
-    """The pieces between commas, each stripped and with its place."""
+    """The pieces between commas, each stripped and with its place. What follows after the bound stays in one, and misreads."""
     offset = 0
-    for raw in text.value.split(","):
+    for raw in text.value.split(",", MAX_PIECES):
         start = offset + len(raw) - len(raw.lstrip())
         yield text.piece(start, start + len(raw.strip()))
         offset += len(raw) + 1

@@ -179,5 +179,10 @@ def test_a_bomb_of_aliases_is_told_and_not_expanded() -> None:
     assert all("not allowed here" in problem.what for problem in problems)
 
 
+def test_tabs_without_end_are_told_a_thousand_times_and_no_more() -> None:
+    assert len(read("\t- a: 1\n" * 5000).problems) == 1000
+    assert len(read("w:\n" + "".join("\t" * depth + "a:\n" for depth in range(1, 300))).problems) == 299
+
+
 def test_a_large_file_full_of_mistakes_is_read_again_only_a_few_times() -> None:
     assert len(read("a: b: c\n" * 100_000).problems) <= 6

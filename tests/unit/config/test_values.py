@@ -27,7 +27,7 @@ from gateway.config.settings import (
     RelaySettings,
     Settings,
 )
-from tests.unit.config.reading import GATEWAY, schedule_of, settings_of
+from tests.unit.config.reading import GATEWAY, schedule_of, schedule_problems, settings_of
 
 FOLDER = Path("/etc/tidegate")
 TABLES = (ACCEPT, DELIVERY, LINK, LISTEN, QUEUE, RELAY, WINDOW)
@@ -392,6 +392,12 @@ def test_dates_are_read(written: str, ranges: list[DateRange]) -> None:
     file = schedule_of(f"timezone: UTC\nexceptions:\n  - name: X\n    closed: all day\n    dates: {written}\n")
     assert list(file.exceptions[0].dates) == ranges
     assert file.exceptions[0].closed == (Span(0, 1440),)
+
+
+def test_a_text_with_commas_holds_a_thousand_values_at_most() -> None:
+    assert window("    at: " + ", ".join(["06:30"] * 1000) + "\n").at == (390,)
+    [problem] = schedule_problems(f"timezone: UTC\nwindows:\n  - name: W\n    at: {'06:30,' * 100_000}06:30\n")
+    assert problem.what.endswith('…" is not a time of day')
 
 
 def test_an_extra_window_takes_the_name_of_its_exception_and_the_defaults() -> None:
