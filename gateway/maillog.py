@@ -7,6 +7,10 @@ terminal as a control character.
 from __future__ import annotations
 
 import os
+import select
+import stat
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import TextIO
 
@@ -40,29 +44,58 @@ MAX_VALUE = 600
 MAX_ADDRESSES = 20
 """Recipients named in one line; the rest are counted."""
 
+MAX_LINE = 4000
+"""Octets of a line: below PIPE_BUF (4096), so that a pipe that is ready takes it whole and does not block."""
+
+MAX_BACKLOG = 2000
+"""Lines kept while whoever reads the log does not; beyond that the oldest are dropped, and their number is logged."""
+
 _PRIORITY = {"info": "<6>", "warning": "<4>", "error": "<3>"}
 
 Pairs = list[tuple[str, str]]
 
 
 class MailLog:
-    """Writes events to a stream: plain with the time in front, or, under journald, with the priority instead."""
+    """Writes events to a stream: plain with the time in front, or, under journald, with the priority instead.
 
-    def __init__(self, out: TextIO, environ: Mapping[str, str], now: Callable[[], float] | None = None) -> None:
-        import time
+    A reader that stands still (a full pipe, a journald that hangs) does not stop the mail: lines wait, bounded, and go out with
+    the next one that finds room.
+    """
 
-        self._out = out
-        self._now = now if now is not None else time.time
+    def __init__(self, out: TextIO, environ: Mapping[str, str], now: Callable[[], float] = time.time) -> None:
+        self._out, self._now = out, now
         self._journald = _is_journal(out, environ.get("JOURNAL_STREAM"))
+        self._poller = _poller(out)
+        self._backlog: deque[str] = deque()
+        self._dropped = 0
 
     def write(self, event: Event) -> None:
         """One line. A stream that cannot be written is no reason to stop the mail."""
-        head = _PRIORITY[event.level] if self._journald else iso(self._now()) + " "
+        self._backlog.append(self._head(event.level) + cut(render(event)))
+        if len(self._backlog) > MAX_BACKLOG:
+            self._backlog.popleft()
+            self._dropped += 1
+        self._write_out()
+
+    def _head(self, level: str) -> str:
+        return _PRIORITY[level] if self._journald else iso(self._now()) + " "
+
+    def _write_out(self) -> None:
         try:
-            self._out.write(f"{head}{render(event)}\n")
-            self._out.flush()
+            while self._backlog and self._has_room():
+                if self._dropped:
+                    lost = Remark("log", f"{self._dropped} lines were lost: nobody read them")
+                    self._dropped = 0
+                    self._out.write(f"{self._head(lost.level)}{render(lost)}\n")
+                    self._out.flush()
+                    continue
+                self._out.write(self._backlog.popleft() + "\n")
+                self._out.flush()
         except (OSError, ValueError):
             return
+
+    def _has_room(self) -> bool:
+        return self._poller is None or bool(self._poller.poll(0))
 
 
 def _is_journal(out: TextIO, stream: str | None) -> bool:
@@ -76,34 +109,53 @@ def _is_journal(out: TextIO, stream: str | None) -> bool:
     return stream == f"{status.st_dev}:{status.st_ino}"
 
 
+def _poller(out: TextIO) -> select.poll | None:
+    """Tells whether a pipe, socket or terminal takes a line without waiting; None for what never makes one wait."""
+    try:
+        descriptor = out.fileno()
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+    except (OSError, ValueError, AttributeError):
+        return None
+    poller = select.poll()
+    poller.register(descriptor, select.POLLOUT)
+    return poller
+
+
 def render(event: Event) -> str:
     """The event as one line, without time."""
     item, pairs = _pairs(event)
     words = [item, event.kind] if item else [event.kind]
-    return " ".join(words + [f"{key}={quoted(value)}" for key, value in pairs])
+    return " ".join(words + [f"{key}={quoted(value, MAX_LINE if key == 'to' else MAX_VALUE)}" for key, value in pairs])
 
 
-def quoted(value: str) -> str:
-    """The value as it is where it is one plain word, else in double quotes with escapes; cut to a bound."""
-    if len(value) > MAX_VALUE:
-        value = value[: MAX_VALUE - 1] + "…"
-    plain = value and all(c.isprintable() and c not in ' "\\=' for c in value)
-    if plain:
+def cut(line: str) -> str:
+    """The line in at most MAX_LINE octets, with room for a time in front."""
+    octets = line.encode("utf-8", "backslashreplace")
+    if len(octets) <= MAX_LINE - 50:
+        return line
+    return octets[: MAX_LINE - 60].decode("utf-8", "ignore") + "…"
+
+
+def quoted(value: str, most: int = MAX_VALUE) -> str:
+    """The value as it is where it is one plain word, else in double quotes with escapes; cut to a bound.
+
+    `isprintable` refuses controls, all spaces but the plain one, lone surrogates, and invisible or bidirectional marks.
+    """
+    if len(value) > most:
+        value = value[: most - 1] + "…"
+    if value and value.isprintable() and not any(c in ' "\\=' for c in value):
         return value
-    out = []
-    for c in value:
-        if c in '"\\':
-            out.append("\\" + c)
-        elif c.isprintable() and not _is_mark(c):
-            out.append(c)
-        else:
-            out.append(f"\\x{ord(c):02x}" if ord(c) < 256 else f"\\u{ord(c):04x}")
-    return '"' + "".join(out) + '"'
+    return '"' + "".join(map(_escaped, value)) + '"'
 
 
-def _is_mark(c: str) -> bool:
-    """Bidirectional and invisible marks, which `isprintable` mostly refuses already."""
-    return "\u200b" <= c <= "\u200f" or "\u202a" <= c <= "\u202e" or "\u2066" <= c <= "\u2069"
+def _escaped(c: str) -> str:
+    if c in '"\\':
+        return "\\" + c
+    if c.isprintable():
+        return c
+    number = ord(c)
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 def _address(address: str) -> str:
@@ -179,6 +231,7 @@ def _pairs(event: Event) -> tuple[str | None, Pairs]:
                 ("link", event.link),
                 ("sent", str(event.sent)),
                 ("fetched", str(event.fetched)),
+                ("octets", str(event.octets_out + event.octets_in)),
                 ("out", str(event.octets_out)),
                 ("in", str(event.octets_in)),
                 ("seconds", f"{event.seconds:.1f}"),

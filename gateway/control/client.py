@@ -23,15 +23,24 @@ class Refused(GatewayError):
 
 
 def call(path: Path, operation: str, *, timeout: float | None = 60.0, **arguments: object) -> Iterator[dict[str, Any]]:
-    """Ask the gateway; yields its results. Raises NotRunning where nobody answers, Refused for what it declines."""
+    """Ask the gateway; yields its results as they come. `timeout`: seconds of silence, None to wait for ever.
+
+    Raises NotRunning where nobody answers, or the answer breaks off; Refused for what the gateway declines (with the exit code
+    it names), or where the socket is not ours to use (77).
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
         try:
             with reachable(path) as address:
                 connection.connect(address)
+        except PermissionError as exc:
+            raise Refused(f"{path} is not yours to use: ask as the user that runs the gateway", Exit.NO_PERM) from exc
         except OSError as exc:
             raise NotRunning(f"the gateway is not running (nobody answers at {path})") from exc
-        connection.sendall(msgspec.json.encode({"op": operation, **arguments}) + b"\n")
+        try:
+            connection.sendall(msgspec.json.encode({"op": operation, **arguments}) + b"\n")
+        except OSError as exc:
+            raise NotRunning(f"the gateway at {path} hung up") from exc
         yield from _results(connection, path)
 
 
@@ -44,9 +53,16 @@ def _results(connection: socket.socket, path: Path) -> Iterator[dict[str, Any]]:
                 raise NotRunning(f"the gateway stopped answering at {path}") from exc
             if not line.endswith(b"\n"):
                 raise NotRunning(f"the gateway at {path} hung up in the middle of its answer")
-            result = msgspec.json.decode(line)
+            try:
+                result = msgspec.json.decode(line, type=dict[str, Any])
+            except msgspec.MsgspecError as exc:
+                raise NotRunning(f"what answers at {path} is no gateway ({exc})") from exc
             if result == {"end": True}:
                 return
             if "error" in result and "exit" in result:
-                raise Refused(str(result["error"]), int(result["exit"]))
+                raise Refused(str(result["error"]), _code(result["exit"]))
             yield result
+
+
+def _code(value: object) -> int:
+    return value if isinstance(value, int) else Exit.SOFTWARE

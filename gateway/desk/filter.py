@@ -5,8 +5,8 @@
     larger:1MB smaller:10kB size>1MB size<10kB older:4h younger:30min
     -TERM                      not
 
-All terms must hold. A `status:` is a state (waiting, deferred, held, sending), else text in the Status column; `*` stands for any
-text. `parse_filter` raises UsageError with the place of the mistake.
+All terms must hold. A `status:` is a state (waiting, deferred, held, sending), else text in the Status column; `*` stands
+for any text. `parse_filter` raises UsageError with the place of the mistake.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from datetime import datetime
 from gateway.config.scalars import parse_duration, parse_size
 from gateway.control.rows import QueueRow
 from gateway.errors import UsageError
+from gateway.mail.envelope import CLASSES
 
 MAX_LENGTH = 1000
 STATES = ("waiting", "deferred", "held", "sending")
@@ -89,6 +90,8 @@ def _term(text: str, position: int, key: str, sign: str, value: str) -> Test:
         case "status":
             return lambda row, now: _like(row.status, value)
         case "class":
+            if value.lower() not in CLASSES:
+                raise _mistake(text, position, f'"{value}" is not a class; classes are {", ".join(CLASSES)}')
             return lambda row, now: row.message_class == value.lower()
         case "window":
             return lambda row, now: row.next_try.window is not None and _like(row.next_try.window, value)
