@@ -29,6 +29,7 @@ STATES = ("waiting", "deferred", "held", "sending")
 Test = Callable[[QueueRow, float], bool]
 
 _TERM = re.compile(r'(-?)(?:([a-z]+)(:|>=?|<=?))?("(?:[^"\\]|\\.)*"|[^\s"]+)', re.IGNORECASE)
+_BARE = re.compile(r"[a-z]+(?::|>=?|<=?)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ def parse_filter(text: str) -> Filter:
         if match is None:
             raise _mistake(text, position, "a quotation mark is not closed")
         negated, key, sign, value = match.group(1), (match.group(2) or "").lower(), match.group(3), match.group(4)
+        if not key and _BARE.fullmatch(value):
+            raise _mistake(text, position, f'"{value}" lacks its value; it follows without a space, like from:anna')
         if value.startswith('"'):
             value = re.sub(r"\\(.)", r"\1", value[1:-1])
         test = _term(text, position, key, sign or "", value)

@@ -121,12 +121,12 @@ def test_a_report_of_ours_is_found_by_its_empty_sender() -> None:
         ("colour:red", 1, "terms are from, to"),
         ("larger:10", 1, "unit"),
         ("older:soon", 1, "duration"),
-        ('from:"anna', 1, "not closed"),
+        ('from:"anna', 6, "not closed"),
         ('anna "', 6, "not closed"),
         ("size>big", 1, "size"),
         ("class:bluk", 1, "classes are urgent, normal, bulk"),
         ("older>4h", 1, "size>1MB"),
-        ("from:", 1, ""),
+        ("anna -from: bob", 6, '"from:" lacks its value'),
     ],
 )
 def test_a_mistake_is_shown_at_its_place(text: str, column: int, words: str) -> None:
