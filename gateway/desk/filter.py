@@ -59,7 +59,7 @@ def parse_filter(text: str) -> Filter:
         if match is None:
             raise _mistake(text, position, "a quotation mark is not closed")
         negated, key, sign, value = match.group(1), (match.group(2) or "").lower(), match.group(3), match.group(4)
-        if not key and _BARE.fullmatch(value):
+        if not key and _BARE.fullmatch(value) and text[match.end() : match.end() + 1] != '"':
             raise _mistake(text, position, f'"{value}" lacks its value; it follows without a space, like from:anna')
         if value.startswith('"'):
             value = re.sub(r"\\(.)", r"\1", value[1:-1])
