@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.clock import Clock, SystemClock
 from gateway.config.rules import ScheduleFile
@@ -89,7 +90,7 @@ class App:
         self._reception = reception = Reception(
             settings, spool, clock=self._clock, journal=self._journal, timers=waits.reception
         )
-        desk = Desk(dispatcher, spool, monitor, self._clock, self._journal, self.reload)
+        self._desk = desk = Desk(dispatcher, spool, monitor, self._clock, self._journal, self.reload)
         control = ControlServer(settings.spool / SOCKET, desk.handle)
         try:
             addresses = await reception.start()
@@ -110,6 +111,10 @@ class App:
         finally:
             await control.stop()
             await monitor.stop()
+
+    def ask(self, operation: str, arguments: dict[str, Any]) -> AsyncIterator[Any]:
+        """An operation of `control`, asked from within; only while it runs."""
+        return self._desk.handle(operation, arguments)
 
     def stop(self) -> None:
         """Begin to end; `run` returns when all that was in flight is settled."""

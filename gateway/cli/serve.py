@@ -6,24 +6,17 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 from gateway.app import App
 from gateway.cli import systemd
-from gateway.config.load import load_schedule, load_settings
-from gateway.config.rules import ScheduleFile
-from gateway.config.settings import Address, Settings
+from gateway.cli.files import read_files
+from gateway.config.settings import Address
 from gateway.errors import ConfigurationError, Exit, GatewayError
 from gateway.events import Alarm, Journal, Remark
 from gateway.maillog import MailLog
 from gateway.schedule.review import review
-
-
-def read_files(path: Path | None) -> tuple[Settings, ScheduleFile]:
-    """Both files, checked. Raises ConfigurationError with every mistake of both."""
-    settings = load_settings(path)
-    schedule = load_schedule(settings.schedule, settings) if settings.schedule is not None else ScheduleFile()
-    return settings, schedule
 
 
 def serve(path: Path | None) -> int:
@@ -50,17 +43,11 @@ async def _serve(app: App, journal: Journal) -> int:
 
 
 def _ready(app: App, journal: Journal, addresses: list[Address]) -> None:
-    warnings = review(app.schedule, app.settings, _now())
+    warnings = review(app.schedule, app.settings, time.time())
     for warning in warnings:
         journal.record(Remark("schedule", f"{warning.file}:{warning.line}: {warning.what}"))
     print("ready " + " ".join(str(address) for address in addresses), flush=True)
     systemd.notify("READY=1", os.environ)
-
-
-def _now() -> float:
-    import time
-
-    return time.time()
 
 
 def _stop(app: App) -> None:

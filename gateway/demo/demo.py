@@ -13,13 +13,14 @@ import signal
 import smtplib
 import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import tzinfo
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
+
+import msgspec
 
 from gateway.app import App
-from gateway.cli_text import queue_text
-from gateway.clock import SystemClock
 from gateway.config.load import load_schedule, load_settings
 from gateway.config.rules import ScheduleFile
 from gateway.config.settings import Address, Settings
@@ -27,7 +28,7 @@ from gateway.demo.office import LETTERS, hand_in
 from gateway.demo.relay import DemoRelay
 from gateway.errors import Exit, UsageError
 from gateway.events import Event, Journal
-from gateway.maillog import MailLog
+from gateway.maillog import MailLog, render
 
 MARK = "made by tidegate demo; its contents are removed at each start"
 
@@ -74,10 +75,15 @@ windows:
 """
 
 
-def demo(folder: Path, port: int, out: TextIO, environ: Mapping[str, str]) -> int:
+Row = dict[str, Any]
+Draw = Callable[[Row, list[Row], list[Row], tzinfo], str]
+"""Status, queue and what is being sent, as the commands would print them."""
+
+
+def demo(folder: Path, port: int, out: TextIO, environ: Mapping[str, str], draw: Draw) -> int:
     """Run until Ctrl-C or SIGTERM. Returns the exit code."""
     _prepare(folder)
-    return asyncio.run(_demo(folder, port, out, environ))
+    return asyncio.run(_demo(folder, port, out, environ, draw))
 
 
 def _prepare(folder: Path) -> None:
@@ -91,7 +97,7 @@ def _prepare(folder: Path) -> None:
     mark.write_text(MARK + "\n")
 
 
-async def _demo(folder: Path, port: int, out: TextIO, environ: Mapping[str, str]) -> int:
+async def _demo(folder: Path, port: int, out: TextIO, environ: Mapping[str, str], draw: Draw) -> int:
     relay = DemoRelay(RATE)
     await relay.start()
     try:
@@ -106,7 +112,7 @@ async def _demo(folder: Path, port: int, out: TextIO, environ: Mapping[str, str]
         journal = Journal()
         settings, schedule = read_files()
         app = App(settings, schedule, journal=journal, read_files=read_files)
-        show = _Screen(app, out, folder) if out.isatty() else None
+        show = _Screen(app, out, folder, draw) if out.isatty() else None
         if show is not None:
             journal.subscribe(show.event)
         else:
@@ -168,17 +174,16 @@ async def _office(port: int, out: TextIO) -> None:
 class _Screen:
     """The queue, live, on a terminal: one state line, the table, the last events."""
 
-    def __init__(self, app: App, out: TextIO, folder: Path) -> None:
-        self._app, self._out, self._folder = app, out, folder
+    def __init__(self, app: App, out: TextIO, folder: Path, draw: Draw) -> None:
+        self._app, self._out, self._folder, self._draw = app, out, folder, draw
         self._events: deque[str] = deque(maxlen=8)
-        self._log = MailLog(_Lines(self._events), {})
 
     def event(self, event: Event) -> None:
-        self._log.write(event)
+        self._events.append(render(event))
 
     async def run(self) -> None:
         while True:
-            text = await queue_text(self._app, SystemClock().now())
+            text = await self._queue()
             size = shutil.get_terminal_size((100, 30))
             lines = [*text.split("\n")[: size.lines - 13], "", "Last events:"]
             lines += [line[: size.columns] for line in self._events]
@@ -190,3 +195,10 @@ class _Screen:
             self._out.write("\x1b[H\x1b[2J" + "\n".join(lines) + "\nCtrl-C ends it.\n")
             self._out.flush()
             await asyncio.sleep(1.0)
+
+    async def _queue(self) -> str:
+        """What `tidegate status` and `tidegate queue` would print."""
+        status = [msgspec.to_builtins(row) async for row in self._app.ask("status", {})]
+        rows = [msgspec.to_builtins(row) async for row in self._app.ask("queue", {})]
+        sending = [msgspec.to_builtins(row) async for row in self._app.ask("sending", {})]
+        return self._draw(status[0], rows, sending, self._app.schedule.timezone)

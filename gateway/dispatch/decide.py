@@ -163,6 +163,14 @@ def starts_first(opening: Opening, now: float, needed: float) -> bool:
     return needed > whole and now - opening.opens < min(60.0, whole / 2)
 
 
+def fits_no_opening(message: MessageFacts, s: Situation, verdict: Go) -> bool:
+    """True if the opening it goes in is too short for the whole of it: it leads its class (rule 5)."""
+    needed = seconds_needed(message.size, s.speed.get(verdict.link))
+    return (
+        verdict.opening is not None and needed is not None and needed > verdict.opening.closes - verdict.opening.opens
+    )
+
+
 def _outside(message: MessageFacts, s: Situation, trace: Trace) -> Wait:
     """No open window takes it: name the opening that will, or say that none does."""
     following = _next_admitting(message, s, s.now)
@@ -211,7 +219,7 @@ def _over_a_link(
         why = "link down" if len(s.links) == 1 else "no link is up"
         detail = "; ".join(f"{link.name}: {link.why}" for link in s.links)
         _note(trace, "link", "wait", f"{why} ({detail})", *_line(s, "links"))
-        return Wait(_present(message, s, opening), why)
+        return Wait(_present(opening), why)
     best: Wait | None = None
     for link in links:
         _note(trace, "link", "ok", f"{link.name} is up: {link.why}", *_link_rule(s, link))
@@ -258,7 +266,7 @@ def _after_trouble(message: MessageFacts, s: Situation, opening: Opening | None,
     return _later(message, s, opening)
 
 
-def _present(message: MessageFacts, s: Situation, opening: Opening | None) -> NextTry:
+def _present(opening: Opening | None) -> NextTry:
     if opening is not None:
         return NextTry("window", opening.opens, opening.window.name)
     return NextTry("asap")

@@ -11,18 +11,19 @@ import contextlib
 import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Protocol
 
 from gateway.clock import Clock
 from gateway.config.rules import ScheduleFile
-from gateway.config.settings import RelaySettings, Settings
+from gateway.config.settings import ModeName, RelaySettings, Settings
 from gateway.connectivity.mode import judge_mode
 from gateway.connectivity.monitor import Monitor
 from gateway.courier.contract import Feed, SessionEnd
 from gateway.dispatch import orders as standing
 from gateway.dispatch.conditions import Conditions
 from gateway.dispatch.decide import GRACE, decide, fits_no_opening
-from gateway.dispatch.facts import Go, MessageFacts, Mode, OpenWindow, Push, Situation
+from gateway.dispatch.facts import Decision, Go, MessageFacts, Mode, OpenWindow, Push, Situation
 from gateway.dispatch.lane import Lane, LaneFeed, Sending, SessionRecord
 from gateway.dispatch.order import order_key
 from gateway.dispatch.removals import Removals
@@ -95,6 +96,7 @@ class Dispatcher:
         self._uptime = Uptime()
         self._speeds_unsaved = False
         self._stopping = False
+        self._stamps = _stamps(settings)
         self._tasks: asyncio.TaskGroup | None = None
 
     # -- life --------------------------------------------------------------------------------------------------
@@ -140,7 +142,25 @@ class Dispatcher:
         for name in changed:
             self._troubles.forget(name)
         self.settings = settings
+        self._stamps = _stamps(settings)
         self.timetable.replace(schedule, settings.mode)
+
+    def files_changed(self) -> list[str]:
+        """Files of the configuration that differ on disk from what is in force."""
+        return [str(path) for path, stamp in self._stamps.items() if _stamp(path) != stamp]
+
+    def set_mode(self, mode: ModeName, lasting: float | None = None) -> None:
+        self.timetable.set_mode(mode, lasting)
+
+    async def settled(self) -> None:
+        """Orders just given are judged and on disk."""
+        self._judge_mode()
+        await self._keep_orders()
+        self._wake.set()
+
+    def verdict(self, entry: Entry, push: Push | None) -> Decision:
+        """What the decision says now, with or without an operator's wish."""
+        return decide(self._facts(entry, push), self.situation())
 
     # -- orders of the operator ---------------------------------------------------------------------------------
 
@@ -280,9 +300,7 @@ class Dispatcher:
             lane = self._lanes.get(key)
             if lane is None or (lane.relay != verdict.relay and lane.task is None):
                 lane = self._lanes[key] = Lane(verdict.link, verdict.relay)
-            first = verdict.opening is not None and fits_no_opening(
-                message, verdict.opening, situation.speed.get(verdict.link)
-            )
+            first = fits_no_opening(message, situation, verdict)
             lane.offer(order_key(message, starts_first=first), message.id)
         elif verdict.wake is not None:
             if verdict.wake == message.due:
@@ -454,3 +472,16 @@ class Dispatcher:
     def mode(self) -> tuple[Mode, str]:
         """The mode in force, and why."""
         return self._mode
+
+
+def _stamps(settings: Settings) -> dict[Path, tuple[int, int] | None]:
+    """What the files in force looked like when they were read."""
+    return {path: _stamp(path) for path in (settings.path, settings.schedule) if path is not None}
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size

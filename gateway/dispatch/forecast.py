@@ -50,6 +50,4 @@ def forecast(messages: Iterable[MessageFacts], situation: Situation) -> Forecast
             staying += 1
             staying_octets += message.size
     speed = next((there.speed[link.name] for link in links if link.name in there.speed), None)
-    return Forecast(
-        opening, tuple(m.id for m in going), octets, seconds_needed(octets, speed), staying, staying_octets
-    )
+    return Forecast(opening, tuple(m.id for m in going), octets, seconds_needed(octets, speed), staying, staying_octets)

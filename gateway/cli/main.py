@@ -1,0 +1,62 @@
+"""The program's entry: reads the words, does what they ask, returns the exit code. Loads only what a command needs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from gateway import __version__
+from gateway.cli.arguments import NOT_BUILT, make_parser, take_global
+from gateway.errors import Exit, GatewayError, UsageError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Answers go to standard output, everything else to standard error."""
+    try:
+        return int(_run(list(sys.argv[1:] if argv is None else argv)))
+    except GatewayError as exc:
+        print(str(exc), file=sys.stderr)
+        return int(exc.exit_code)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our answer went away (`| head`): that is its right, and no news for standard error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(Exit.OK)
+
+
+def _run(argv: list[str]) -> int:
+    words = take_global(argv)
+    parser = make_parser()
+    options = parser.parse_args(list(words.words))
+    if options.version or options.command == "version":
+        print(f'{{"version": "{__version__}"}}' if words.json else f"tidegate {__version__}")
+        return Exit.OK
+    command = options.command
+    if command is None:
+        parser.print_help()
+        return Exit.USAGE
+    if command in NOT_BUILT:
+        raise UsageError(f'"tidegate {command}" is not built yet: {NOT_BUILT[command]} in a later version')
+    if command == "demo":
+        from pathlib import Path
+
+        from gateway.cli.show import screen
+        from gateway.demo.demo import demo
+
+        return demo(Path(options.folder or ".demo"), options.port, sys.stdout, os.environ, screen)
+    from gateway.config.load import find_settings
+
+    path = find_settings(words.config, os.environ)
+    if command == "serve":
+        from gateway.cli.serve import serve
+
+        return serve(path)
+    if command == "schedule" and options.part in (None, "check", "next", "week", "diff"):
+        from gateway.cli.schedule import run_schedule
+
+        return run_schedule(options, path, words.json)
+    from gateway.cli.commands import run_command
+
+    return run_command(options, path, words.json)

@@ -1,0 +1,36 @@
+"""Arguments of an operation as they came over the socket: checked, bounded, or refused with a sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.errors import UsageError
+
+MOST_IDS = 200_000
+LONGEST_TEXT = 4096
+
+
+def one_text(arguments: dict[str, Any], name: str, default: str | None = None) -> str:
+    """A text. Raises UsageError where it is missing and has no default, is no text, or is too long."""
+    value = arguments.get(name, default)
+    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
+        raise UsageError(f'"{name}" must be a text of at most {LONGEST_TEXT} characters')
+    return value
+
+
+def texts(arguments: dict[str, Any], name: str) -> list[str]:
+    """A list of texts, empty where it is missing."""
+    value = arguments.get(name) or []
+    if not isinstance(value, list) or len(value) > MOST_IDS or not all(isinstance(item, str) for item in value):
+        raise UsageError(f'"{name}" must be a list of texts')
+    return value
+
+
+def number(arguments: dict[str, Any], name: str) -> float | None:
+    """A number, None where it is missing."""
+    value = arguments.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UsageError(f'"{name}" must be a number')
+    return float(value)

@@ -1,0 +1,308 @@
+"""The operations of the control socket (DESIGN section 10), one function each. The same set serves every front."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gateway.clock import Clock
+from gateway.config.settings import ModeName
+from gateway.connectivity.monitor import Monitor
+from gateway.control.rows import QueueRow
+from gateway.desk import schedule_file, status
+from gateway.desk.arguments import number, one_text, texts
+from gateway.desk.filter import Filter, parse_filter
+from gateway.desk.view import explanation, iso, queue_row, sending_row
+from gateway.dispatch.dispatcher import Dispatcher
+from gateway.dispatch.facts import Go, Push, Situation
+from gateway.dispatch.words import count_words, size_words
+from gateway.errors import GatewayError, NoSuchItem, NotNow, UsageError
+from gateway.events import Event, HeldItem, Journal, ReleasedItem, RemovedItem, RestoredItem
+from gateway.maillog import render
+from gateway.spool.record import Record
+from gateway.spool.spool import Spool
+
+MODES: tuple[ModeName, ...] = ("auto", "online", "offline", "stopped")
+
+WATCH_BUFFER = 1000
+"""Events kept for a `watch` that reads slowly; beyond that the oldest are dropped, and it is told how many."""
+
+Answer = AsyncIterator[Any]
+
+
+class Desk:
+    """`reload` reads both files and raises ConfigurationError if there are mistakes."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        spool: Spool,
+        monitor: Monitor,
+        clock: Clock,
+        journal: Journal,
+        reload: Callable[[], None],
+    ) -> None:
+        self._dispatcher, self._spool, self._monitor = dispatcher, spool, monitor
+        self._clock, self._journal, self._reload = clock, journal, reload
+        self._trial = schedule_file.Trial()
+
+    async def handle(self, operation: str, arguments: dict[str, Any]) -> Answer:
+        """Results of one operation; raises GatewayError for a refusal."""
+        function = getattr(self, "op_" + operation.replace(" ", "_"), None) if operation.isascii() else None
+        if function is None:
+            raise UsageError(f'the gateway has no operation "{operation[:40]}"')
+        async for result in function(arguments):
+            yield result
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    async def op_status(self, arguments: dict[str, Any]) -> Answer:
+        del arguments
+        states = Counter[str]()
+        async for row in self._rows():
+            states[row.state] += 1
+        yield status.report(self._dispatcher, self._spool, self._monitor, self._clock.now(), dict(states))
+
+    async def op_queue(self, arguments: dict[str, Any]) -> Answer:
+        wanted = parse_filter(one_text(arguments, "filter", ""))
+        async for row in self._rows(wanted):
+            yield row
+
+    async def op_sending(self, arguments: dict[str, Any]) -> Answer:
+        del arguments
+        now = self._clock.now()
+        for sending in list(self._dispatcher.sending.values()):
+            yield sending_row(sending, now)
+
+    async def op_show(self, arguments: dict[str, Any]) -> Answer:
+        record = await self._record(one_text(arguments, "id"))
+        shown = msgspec.to_builtins(record)
+        content = await self._spool.content(record.id)
+        try:
+            head = await content.read(0, min(content.size, 65536))
+        finally:
+            content.close()
+        shown["header"] = head.partition(b"\r\n\r\n")[0].decode("utf-8", "replace")
+        yield shown
+
+    async def op_explain(self, arguments: dict[str, Any]) -> Answer:
+        record = await self._record(one_text(arguments, "id"))
+        yield explanation(record, self._dispatcher.situation(), sending=self._dispatcher.sending.get(record.id))
+
+    async def op_watch(self, arguments: dict[str, Any]) -> Answer:
+        """Events as they happen, until the client hangs up."""
+        del arguments
+        waiting: deque[Event] = deque(maxlen=WATCH_BUFFER)
+        arrived = asyncio.Event()
+        dropped = 0
+
+        def listen(event: Event) -> None:
+            nonlocal dropped
+            if len(waiting) == WATCH_BUFFER:
+                dropped += 1
+            waiting.append(event)
+            arrived.set()
+
+        stop = self._journal.subscribe(listen)
+        try:
+            yield {"kind": "watching", "line": "watching", "at": self._iso(self._clock.now())}
+            while True:
+                await arrived.wait()
+                arrived.clear()
+                if dropped:
+                    yield {"kind": "missed", "line": f"missed {count_words(dropped, 'event')}", "at": None}
+                    dropped = 0
+                while waiting:
+                    event = waiting.popleft()
+                    fields = msgspec.to_builtins(event)
+                    fields |= {"kind": event.kind, "line": render(event), "at": self._iso(self._clock.now())}
+                    yield fields
+        finally:
+            stop()
+
+    async def op_link(self, arguments: dict[str, Any]) -> Answer:
+        del arguments
+        situation = self._dispatcher.situation()
+        for state in self._monitor.states:
+            yield status.link_row(state, situation)
+
+    # -- sending ------------------------------------------------------------------------------------------------
+
+    async def op_send(self, arguments: dict[str, Any]) -> Answer:
+        """`now` may dial: no dialled link can be raised by this version, so it changes nothing where none is up."""
+        push: Push = "force" if arguments.get("force") else "send"
+        ids = [entry.id for entry in list(self._spool.entries.values()) if not entry.held]
+        yield self._pushed(ids, push, len(self._spool.entries))
+
+    async def op_try(self, arguments: dict[str, Any]) -> Answer:
+        ids = [await self._known(item) for item in texts(arguments, "ids")]
+        held = [item for item in ids if self._spool.entries[item].held]
+        if held:
+            raise NotNow(f"{held[0]} is held by an operator; release it first")
+        yield self._pushed(ids, "force", len(ids))
+
+    def _pushed(self, ids: list[str], push: Push, asked: int) -> dict[str, Any]:
+        if not asked:
+            raise NotNow("the queue is empty")
+        if not ids:
+            raise NotNow("every message is held by an operator")
+        going = self._dispatcher.push(ids, push)
+        sending = [item for item in ids if (entry := self._spool.entries.get(item)) is not None and entry.claimed]
+        if not going and not sending:
+            raise NotNow(self._why_not(ids, push))
+        octets = sum(self._spool.entries[item].size for item, _ in going)
+        way = going[0][1] if going else None
+        text = f"sending {count_words(len(going))}, {size_words(octets)}"
+        if way is not None:
+            text += f", through {way.relay.name} over {way.link}"
+        if sending:
+            text += f"; {count_words(len(sending))} already being sent"
+        return {
+            "messages": len(going),
+            "octets": octets,
+            "ids": [item for item, _ in going],
+            "relay": way.relay.name if way is not None else None,
+            "link": way.link if way is not None else None,
+            "text": text,
+        }
+
+    def _why_not(self, ids: list[str], push: Push) -> str:
+        """The commonest reason among those that cannot leave."""
+        reasons = Counter(
+            verdict.why for item in ids[:1000] if not isinstance(verdict := self._verdict(item, push), Go)
+        )
+        return f"nothing can leave now: {reasons.most_common(1)[0][0]}" if reasons else "nothing can leave now"
+
+    def _verdict(self, item: str, push: Push) -> Any:
+        return self._dispatcher.verdict(self._spool.entries[item], push)
+
+    # -- holding and removing -----------------------------------------------------------------------------------
+
+    async def op_hold(self, arguments: dict[str, Any]) -> Answer:
+        note = one_text(arguments, "note", "") or None
+
+        def hold(record: Record) -> None:
+            record.held, record.hold_note = True, note
+
+        for item in await self._spool.update(await self._chosen(arguments), hold):
+            self._journal.record(HeldItem(item, note))
+            yield {"id": item, "result": "held"}
+
+    async def op_release(self, arguments: dict[str, Any]) -> Answer:
+        def release(record: Record) -> None:
+            record.held, record.hold_note = False, None
+
+        ids = [item for item in await self._chosen(arguments) if self._spool.entries[item].held]
+        for item in await self._spool.update(ids, release):
+            self._journal.record(ReleasedItem(item))
+            yield {"id": item, "result": "released"}
+
+    async def op_remove(self, arguments: dict[str, Any]) -> Answer:
+        ids = await self._chosen(arguments)
+        results = await self._spool.remove(ids, by="operator", tell_sender=bool(arguments.get("tell_senders")))
+        self._dispatcher.removals.changed()
+        for item in ids:
+            if results.get(item) == "removed":
+                self._journal.record(RemovedItem(item, "operator"))
+            yield {"id": item, "result": results.get(item, "unknown")}
+
+    async def op_undo(self, arguments: dict[str, Any]) -> Answer:
+        del arguments
+        for item in await self._spool.undo():
+            self._journal.record(RestoredItem(item))
+            yield {"id": item, "result": "restored"}
+        self._dispatcher.removals.changed()
+
+    # -- mode and schedule --------------------------------------------------------------------------------------
+
+    async def op_mode(self, arguments: dict[str, Any]) -> Answer:
+        mode = arguments.get("mode")
+        if mode is not None:
+            if mode not in MODES:
+                raise UsageError(f'"{mode}" is not a mode; modes are {", ".join(MODES)}')
+            self._dispatcher.set_mode(mode, number(arguments, "for"))
+            await self._dispatcher.settled()
+        yield status.mode_row(self._dispatcher)
+
+    async def op_open(self, arguments: dict[str, Any]) -> Answer:
+        seconds = number(arguments, "seconds")
+        if seconds is None or not 1 <= seconds <= 7 * 86400:
+            raise UsageError("an opening lasts from 1 s to 7 days")
+        opening = self._dispatcher.timetable.open_now(seconds)
+        await self._dispatcher.settled()
+        yield {"window": opening.window.name, "opens": self._iso(opening.opens), "closes": self._iso(opening.closes)}
+
+    async def op_skip(self, arguments: dict[str, Any]) -> Answer:
+        del arguments
+        opening = self._dispatcher.skip_next()
+        if opening is None:
+            raise NotNow("the schedule has no opening ahead")
+        await self._dispatcher.settled()
+        yield {"window": opening.window.name, "opens": self._iso(opening.opens), "closes": self._iso(opening.closes)}
+
+    async def op_simulate(self, arguments: dict[str, Any]) -> Answer:
+        """When would the waiting messages leave under another schedule file?"""
+        changed = schedule_file.read(Path(one_text(arguments, "file")), self._dispatcher.settings)
+        situation = schedule_file.under(self._dispatcher.situation(), changed)
+        async for row in self._rows(situation=situation):
+            yield row
+
+    async def op_apply(self, arguments: dict[str, Any]) -> Answer:
+        """Put another schedule file in force; with `confirm` seconds, go back unless it is said again within them."""
+        path = Path(one_text(arguments, "file"))
+        yield await self._trial.apply(
+            path, self._dispatcher.settings, number(arguments, "confirm"), self._reload, self._journal
+        )
+
+    async def op_reload(self, arguments: dict[str, Any]) -> Answer:
+        del arguments
+        self._reload()
+        await self._dispatcher.settled()
+        waiting = [*self._dispatcher.settings.not_in_force, *self._dispatcher.timetable.schedule.not_in_force]
+        yield {"result": "reloaded", "not_in_force": [str(key) for key in waiting]}
+
+    # -- parts --------------------------------------------------------------------------------------------------
+
+    async def _rows(self, wanted: Filter | None = None, situation: Situation | None = None) -> AsyncIterator[QueueRow]:
+        """The queue, oldest first. Rows are made one at a time: memory does not grow with the queue."""
+        situation = situation if situation is not None else self._dispatcher.situation()
+        entries = sorted(self._spool.entries.values(), key=lambda entry: (entry.created, entry.id))
+        for entry in entries:
+            try:
+                record = await self._spool.record(entry.id)
+            except GatewayError:
+                continue  # it ended while we were looking
+            sending = self._dispatcher.sending.get(entry.id)
+            row = queue_row(record, situation, claimed=sending is not None, sending=sending)
+            if wanted is None or wanted.matches(row, situation.now):
+                yield row
+
+    async def _record(self, item: str) -> Record:
+        return await self._spool.record(await self._known(item))
+
+    async def _known(self, item: str) -> str:
+        if item not in self._spool.entries:
+            raise NoSuchItem(f"there is no message {item[:40]} in the queue")
+        return item
+
+    async def _chosen(self, arguments: dict[str, Any]) -> list[str]:
+        """The messages that an operator named: IDs, a filter, or all."""
+        ids, match, everything = texts(arguments, "ids"), arguments.get("match"), bool(arguments.get("all"))
+        if (bool(ids), match is not None, everything).count(True) != 1:
+            raise UsageError("name messages by ID, or by --match FILTER, or say --all")
+        if ids:
+            return [await self._known(item) for item in dict.fromkeys(ids)]
+        if everything:
+            return list(self._spool.entries)
+        wanted = parse_filter(str(match))
+        if not wanted.tests:
+            raise UsageError("an empty filter matches everything: say --all if that is meant")
+        return [row.id async for row in self._rows(wanted)]
+
+    def _iso(self, instant: float) -> str:
+        return iso(instant, self._dispatcher.timetable.schedule.timezone)

@@ -1,0 +1,150 @@
+"""The state of the gateway in one object (DESIGN section 10, `status --json`)."""
+
+from __future__ import annotations
+
+from datetime import tzinfo
+
+from gateway import __version__
+from gateway.connectivity import host
+from gateway.connectivity.monitor import Monitor
+from gateway.connectivity.state import LinkState
+from gateway.control.rows import (
+    DiskRow,
+    ForecastRow,
+    LinkRow,
+    ModeRow,
+    OpeningRow,
+    QueueTotals,
+    RelayRow,
+    SessionRow,
+    StatusReport,
+    WindowRow,
+)
+from gateway.desk.view import iso, sending_row
+from gateway.dispatch.dispatcher import Dispatcher
+from gateway.dispatch.facts import Situation
+from gateway.dispatch.forecast import forecast
+from gateway.dispatch.lane import SessionRecord
+from gateway.schedule.calendar import Opening
+from gateway.spool.spool import Spool
+
+SESSIONS_SHOWN = 24
+
+
+def report(
+    dispatcher: Dispatcher, spool: Spool, monitor: Monitor, now: float, by_state: dict[str, int]
+) -> StatusReport:
+    """`by_state`: messages by their state, as the queue view counts them."""
+    situation = dispatcher.situation()
+    zone = situation.calendar.file.timezone
+    entries = spool.entries.values()
+    oldest = min((entry.created for entry in entries), default=None)
+    free, reserve = spool.room()
+    sessions = list(dispatcher.sessions)[-SESSIONS_SHOWN:]
+    current = sessions[-1] if sessions and sessions[-1].ended is None else None
+    waiting = [*dispatcher.settings.not_in_force, *dispatcher.timetable.schedule.not_in_force]
+    return StatusReport(
+        version=__version__,
+        running=True,
+        mode=mode_row(dispatcher),
+        links=[link_row(state, situation) for state in monitor.states],
+        relay=relay_row(situation),
+        window=window_row(situation),
+        queue=QueueTotals(
+            messages=len(spool.entries),
+            octets=sum(entry.size for entry in entries),
+            oldest=None if oldest is None else iso(oldest, zone),
+            by_state=by_state,
+        ),
+        session=None if current is None else session_row(current, zone),
+        not_in_force=[str(key) for key in waiting],
+        forecast=forecast_row(dispatcher, spool, situation),
+        sending=[sending_row(sending, now) for sending in dispatcher.sending.values()],
+        sessions=[session_row(session, zone) for session in sessions],
+        skips=[f"{window}, {iso(opens, zone)}" for window, opens, _ in dispatcher.timetable.orders.skips],
+        files_changed=dispatcher.files_changed(),
+        disk=DiskRow(free=free, reserve=reserve, set_aside=spool.set_aside_count()),
+        memory=host.own_memory(),
+        timezone=str(zone),
+    )
+
+
+def mode_row(dispatcher: Dispatcher) -> ModeRow:
+    mode, why = dispatcher.mode
+    orders = dispatcher.timetable.orders
+    zone = dispatcher.timetable.schedule.timezone
+    until = None if orders.mode_until is None else iso(orders.mode_until, zone)
+    return ModeRow(set=orders.mode, now=mode, why=why, until=until)
+
+
+def link_row(state: LinkState, situation: Situation) -> LinkRow:
+    counted = None if state.interface == "default" else host.interface_octets(state.interface)
+    return LinkRow(
+        name=state.name,
+        kind=state.kind,
+        interface=state.interface,
+        up=state.up,
+        usable=state.usable,
+        why=state.why,
+        since=iso(state.since, situation.calendar.file.timezone),
+        speed=situation.speed.get(state.name),
+        octets_in=None if counted is None else counted[0],
+        octets_out=None if counted is None else counted[1],
+    )
+
+
+def relay_row(situation: Situation) -> RelayRow | None:
+    """The first relay in order; its trouble if it is in any."""
+    if not situation.settings.relays:
+        return None
+    relay = situation.settings.relays[0]
+    trouble = situation.troubles.get(relay.name)
+    return RelayRow(
+        name=relay.name,
+        host=relay.host,
+        port=relay.port,
+        trouble=None if trouble is None else trouble.why,
+        next_try=None if trouble is None else iso(trouble.until, situation.calendar.file.timezone),
+    )
+
+
+def window_row(situation: Situation) -> WindowRow:
+    zone = situation.calendar.file.timezone
+    openings = [opening_row(state.opening, zone) for state in situation.open]
+    following = next((o for o in situation.calendar.openings(situation.now) if o.opens > situation.now), None)
+    return WindowRow(open=openings, next=None if following is None else opening_row(following, zone))
+
+
+def opening_row(opening: Opening, zone: tzinfo) -> OpeningRow:
+    return OpeningRow(window=opening.window.name, opens=iso(opening.opens, zone), closes=iso(opening.closes, zone))
+
+
+def forecast_row(dispatcher: Dispatcher, spool: Spool, situation: Situation) -> ForecastRow | None:
+    expected = forecast((dispatcher.facts(entry) for entry in spool.entries.values()), situation)
+    if expected is None:
+        return None
+    zone = situation.calendar.file.timezone
+    return ForecastRow(
+        window=expected.opening.window.name,
+        opens=iso(expected.opening.opens, zone),
+        closes=iso(expected.opening.closes, zone),
+        messages=len(expected.ids),
+        octets=expected.octets,
+        seconds=expected.seconds,
+        staying=expected.staying,
+        staying_octets=expected.staying_octets,
+    )
+
+
+def session_row(session: SessionRecord, zone: tzinfo) -> SessionRow:
+    return SessionRow(
+        link=session.link,
+        relay=session.relay,
+        window=session.window,
+        started=iso(session.started, zone),
+        ended=None if session.ended is None else iso(session.ended, zone),
+        sent=session.sent,
+        octets_out=session.octets_out,
+        octets_in=session.octets_in,
+        why=session.why,
+    )
