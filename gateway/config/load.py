@@ -122,8 +122,10 @@ def load_schedule(path: Path, settings: Settings | None) -> ScheduleFile:
     texts = {path: text}
 
     def read_ics(calendar: Path) -> str:
-        texts[calendar] = read_text(calendar)
-        return texts[calendar]
+        content = read_text(calendar)
+        if content.startswith("BEGIN:VCALENDAR"):  # of another file, which a schedule may name, no line is shown
+            texts[calendar] = content
+        return content
 
     file, problems = read_schedule(text, path, settings, read_ics)
     if file is None:

@@ -101,6 +101,16 @@ def test_mistakes_of_a_calendar_are_rendered_with_its_own_lines(tmp_path: Path) 
     assert "    3 | DTSTART;VALUE=DATE:20270229\n" in str(caught.value)
 
 
+def test_lines_of_a_file_that_is_no_calendar_are_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("canary\n")
+    path = tmp_path / "schedule.yaml"
+    path.write_text("timezone: UTC\nexceptions:\n  - name: X\n    closed: all day\n    dates: {file: secret}\n")
+    with pytest.raises(ConfigurationError) as caught:
+        load_schedule(path, None)
+    assert "secret:1:1: error: this is not a calendar file" in str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
 def test_a_calendar_that_is_missing_or_no_file_is_told_at_its_name(tmp_path: Path) -> None:
     path = tmp_path / "schedule.yaml"
     for name in ("h.ics", ".", "/dev/null/x", "/dev/zero"):
