@@ -165,10 +165,15 @@ class Calendar:
             yield opening.opens, course.order, opening
 
     def _of(self, course: _Course, after: float, until: float) -> Iterator[Opening]:
-        """One window's openings, without those that an operator skipped."""
+        """One window's openings, without those that an operator skipped; of one that never ends the rest of today."""
         for opens, closes in self._runs(course, after, until):
-            if not _is_skipped(course.rule.name, (opens, closes), self._skips):
-                yield Opening(course.rule, opens, closes)
+            if _is_skipped(course.rule.name, (opens, closes), self._skips):
+                if closes < after + HORIZON - DAY:
+                    continue
+                opens = self.wall.moment((self.wall.day(after) + 1) * DAY)
+                if opens >= until:
+                    continue
+            yield Opening(course.rule, opens, closes)
 
     def _runs(self, course: _Course, after: float, until: float) -> Iterator[Stretch]:
         """One window's openings that end after `after` and begin before `until`, with their true beginnings.

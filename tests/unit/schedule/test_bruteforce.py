@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime, timedelta
 from random import Random
+from zoneinfo import ZoneInfo
 
+from gateway.config.rules import ScheduleFile, Span, WindowRule
 from gateway.schedule.calendar import Calendar
 from tests.support.bruteforce import open_minutes, runs
 from tests.support.schedules import random_file
@@ -26,7 +28,8 @@ def check(seed: int) -> None:
     rules = file.all_windows
     found: dict[int, list[tuple[float, float]]] = {index: [] for index in minutes}
     order = []
-    for opening in calendar.openings(after, until):
+    all_openings = list(calendar.openings(after, until))
+    for opening in all_openings:
         index = next(i for i, rule in enumerate(rules) if rule is opening.window)
         order.append((opening.opens, index))
         assert opening.closes > after
@@ -41,6 +44,11 @@ def check(seed: int) -> None:
         assert [o.window for o in calendar.open_at(instant)] == [
             rules[i] for i in sorted(minutes) if minute in minutes[i]
         ], f"seed {seed}: {file} {minute}"
+        if not any(
+            o.closes - o.opens > 300 * 86400 for o in all_openings
+        ):  # those that never end move on with the date
+            rest = [o for o in all_openings if o.closes > instant]
+            assert list(calendar.openings(instant, until)) == rest, f"seed {seed}: {file} {minute}"
         later = [edge for edge in edges if instant < edge < until]
         edge = calendar.next_edge(instant)
         if later:
@@ -52,3 +60,16 @@ def check(seed: int) -> None:
 def test_the_calendar_agrees_with_an_evaluator_that_looks_at_every_minute() -> None:
     for seed in range(FIRST, FIRST + SCHEDULES):
         check(seed)
+
+
+def test_the_evaluator_itself_knows_the_odd_nights() -> None:
+    night = WindowRule("Night", frozenset(range(7)), open=(Span(22 * 60, 6 * 60),))
+    inside = WindowRule("Inside", frozenset(range(7)), open=(Span(135, 165),))
+    once = WindowRule("Once", frozenset(range(7)), at=(150,))
+    file = ScheduleFile(timezone=ZoneInfo("Europe/Prague"), windows=(night, inside, once))
+    lengths = []
+    for year, month, day in ((2026, 3, 28), (2026, 10, 24)):
+        noon = datetime(year, month, day, 11, tzinfo=UTC)
+        minutes = open_minutes(file, noon, noon + timedelta(days=1))
+        lengths.append([len(minutes[index]) for index in range(3)])
+    assert lengths == [[7 * 60, 0, 15], [9 * 60, 60, 15]]

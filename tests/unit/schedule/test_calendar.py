@@ -477,6 +477,20 @@ def test_a_skipped_opening_does_not_take_place_and_the_next_does() -> None:
     assert other.open_at(instant("2026-11-24T12:00"))
 
 
+def test_of_a_window_that_never_closes_the_rest_of_today_is_skipped() -> None:
+    now = instant("2026-11-24T12:00")
+    always = window("00:00-24:00")
+    (present,) = calendar(always).open_at(now)
+    cal = calendar(always, skips=[Skip("W", present.opens)])
+    midnight = instant("2026-11-25T00:00")
+    assert cal.open_at(now) == ()
+    assert cal.next_edge(now) == midnight
+    found = cal.next_admitting("normal", 1, now)
+    assert found is not None
+    assert found.opens == midnight
+    assert cal.open_at(midnight)
+
+
 # ---- what is asked of it all the time
 
 

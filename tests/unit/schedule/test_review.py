@@ -357,6 +357,19 @@ def test_warnings_are_warnings_of_the_file_in_the_order_of_its_lines() -> None:
     assert all(problem.column >= 1 for problem in found)
 
 
+def test_warnings_point_at_the_value() -> None:
+    text = schedule("  - name: Day", "    open: 18:00-08:00", "    every: 10 min", "    send: urgent, normal")
+    text += "exceptions:\n  - name: Past\n    dates: 2020-01-01\n    closed: all day\n"
+    places = {problem.what.split(" ")[0]: (problem.line, problem.column) for problem in warnings(text)}
+    assert places == {"open:": (4, 11), "every": (5, 12), "No": (6, 11), "The": (8, 5)}
+
+
+def test_a_value_from_the_defaults_is_pointed_at_there() -> None:
+    text = "timezone: UTC\ndefaults:\n  max_message: 1 MB\nwindows:\n  - {name: A, open: 00:00-24:00}\n"
+    (problem,) = warnings(text)
+    assert (problem.line, problem.column) == (3, 16)
+
+
 def test_a_remark_points_at_the_value_where_its_place_is_known() -> None:
     rule = WindowRule("W", None, line=4, key_lines=(("open", 6),), key_columns=(("open", 11),))
     remark = at_key(rule, "open", "what")
