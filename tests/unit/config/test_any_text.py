@@ -56,13 +56,13 @@ def _check_places(text: str, problems: list[Problem]) -> None:
 
 
 @given(st.one_of(TEXTS, damaged(), st.text(max_size=80)))
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_text_ends_in_a_configuration_or_in_problems_that_point_into_it(text: str) -> None:
     check(text)
 
 
 @given(st.one_of(TEXTS, damaged()))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_the_same_holds_with_the_parser_that_is_pure_python(text: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(document, "_Loader", yaml.SafeLoader)
