@@ -166,5 +166,5 @@ def _plain_size(octets: float) -> str:
     """Exact, so that it can be read back."""
     for unit, scale in _UNITS:
         if octets >= scale and octets % (scale // 1000) == 0:
-            return f"{octets / scale:g} {unit}"
+            return f"{octets / scale:.3f}".rstrip("0").rstrip(".") + f" {unit}"
     return f"{octets:.0f} B"

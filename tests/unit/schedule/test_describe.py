@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from gateway.config.load import parse_schedule
 from gateway.config.rules import Condition, ScheduleFile
+from gateway.config.times import parse_conditions
 from gateway.schedule.calendar import Calendar, Once
 from gateway.schedule.describe import compare, opening_json, summary, week
 from gateway.schedule.words import (
@@ -243,3 +244,15 @@ def test_words_are_those_of_the_file() -> None:
     assert only_if_words(conditions) == "urgent waiting or oldest over 2 h or more than 20 messages"
     assert only_if_words((Condition("more octets than", 5_000_000),)) == "more than 5 MB"
     assert only_if_words(()) is None
+
+
+def test_conditions_in_words_are_read_back_as_they_were() -> None:
+    amounts = (1, 999, 1000, 1_234_567, 5_000_000, 1_500_000, 12_345_678_000, 3_000_000_000)
+    for octets in amounts:
+        words = only_if_words((Condition("more octets than", octets),))
+        assert words is not None
+        assert parse_conditions(words) == (Condition("more octets than", octets),)
+    for seconds in (1.0, 90.0, 3600.0, 5400.0, 86400.0):
+        words = only_if_words((Condition("oldest over", seconds),))
+        assert words is not None
+        assert parse_conditions(words) == (Condition("oldest over", seconds),)
