@@ -21,6 +21,7 @@ from gateway.courier.content import BLOCK, Damaged
 from gateway.courier.contract import Feed, Phase, Timers
 from gateway.courier.judge import SERVICE_CLOSING, judge
 from gateway.courier.memory import RelayMemory
+from gateway.courier.pace import Pace
 from gateway.courier.transaction import Parcel, Step, Transaction
 from gateway.courier.watch import Watch
 from gateway.courier.wire import Slot, Wire
@@ -57,7 +58,7 @@ class Exchange:
         self._stop = stop
         self._loop = asyncio.get_running_loop()
         self._pipelines = offers.pipelining and not memory.breaks_pipelining
-        self._window = BLOCK
+        self._pace = Pace(wire.traffic(), self._loop.time())
         self._taken = 0
         self._unsettled = 0
         self._in_flight = 0
@@ -152,7 +153,7 @@ class Exchange:
     @property
     def _has_room(self) -> bool:
         if self._pipelines:
-            return self._unsettled < MAX_UNSETTLED and self._in_flight < self._window
+            return self._unsettled < MAX_UNSETTLED and self._in_flight < self._pace.window
         return self._unsettled < MAX_UNSETTLED and not self._ready and not self._open
 
     async def _take_all(self) -> None:
@@ -215,6 +216,7 @@ class Exchange:
                 if not self._ready:
                     return
                 if not self._ready[0].parcel.is_marked:
+                    writer.flush()
                     await self._mark()
                     writer.check()
                 transaction = self._ready.popleft()
@@ -227,6 +229,7 @@ class Exchange:
         except Exception as exc:  # the caller's trouble ends the session, not the program
             self.trouble = f"the message cannot be sent ({exc})"
         finally:
+            writer.flush()
             self._end_taking()
 
     async def _mark(self) -> None:
@@ -318,6 +321,8 @@ class Exchange:
                 in_doubt_of_setup=self.setup is not None,
             )
         )
+        if transaction.end is not None:
+            self._pace.answered(parcel.shipment.content.size, self._loop.time())
         self._forget(transaction)
         if verdict.setup is not None:
             self.setup = verdict.setup

@@ -4,6 +4,8 @@
     DATA       PIPELINING: MAIL, RCPT and DATA in one write, together with the final dot of the message before
     lock-step  one command, one answer
 
+What is written is gathered and handed to the transport when there is enough of it, or before anything is waited for.
+
 Where the answer to the message before is not known yet, RSET goes first: should that message have been refused, its
 transaction may still be open, and our recipients must never fall into it (RFC 3030 4.2).
 """
@@ -52,22 +54,36 @@ class Writer:
         self._progress = progress
         self._is_dirty = False  # the relay may have a transaction of ours open
         self._held: tuple[bytes, Transaction] | None = None
-        self._base = wire.octets_out
+        self._parts: list[bytes] = []  # not yet handed to the transport
+        self._parts_octets = 0
+        self._written = 0
         traffic = wire.traffic()
         self._kernel_base = traffic.written if traffic is not None else 0
 
     @property
     def holds_back(self) -> bool:
-        """True if the final dot of the last message waits to go together with the next message's envelope."""
+        """True if the end of the last message waits to go together with the next message's envelope."""
         return self._held is not None
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Raises Over as soon as nothing can be written any more."""
+        """Wait, with everything written. Raises Over as soon as nothing can be written any more."""
         self.check()
+        if self._parts_octets >= BLOCK:
+            self.flush()
         while not condition():
+            self.flush()
+            self.check()
             self.work.clear()
             await self.work.wait()
             self.check()
+
+    def flush(self) -> None:
+        """Hand what was gathered to the transport: small messages that follow each other fill packets together."""
+        if self._parts:
+            octets = b"".join(self._parts) if len(self._parts) > 1 else self._parts[0]
+            self._parts.clear()
+            self._parts_octets = 0
+            self._wire.send(octets)
 
     def check(self) -> None:
         if self._wire.lost is not None or self.closing is not None:
@@ -93,8 +109,8 @@ class Writer:
             await self._by_chunk(transaction)
 
     def release(self) -> None:
-        """Write the final dot that was held back."""
-        self._send(self._take_held())
+        """Write what was held back."""
+        self._send_held()
 
     def is_complete(self, transaction: Transaction) -> bool:
         """True if the last octet of it may have left this machine. Inside TLS the wire carries more octets than we
@@ -107,16 +123,15 @@ class Writer:
     # the manners
 
     def _at_once(self, transaction: Transaction, octets: bytes) -> None:
-        parts = self._envelope(transaction)
-        parts.append(b"BDAT %d LAST\r\n" % len(octets))
-        parts.append(octets)
+        self._send_envelope(transaction)
         self._expect(transaction, Step.END)
-        self._send(b"".join(parts))
+        self._send(b"BDAT %d LAST\r\n" % len(octets))
+        self._send(octets)
         self._has_written(transaction)
 
     async def _by_chunk(self, transaction: Transaction) -> None:
         """Envelope first: nobody pays for content that no recipient gets. Then all of it as one chunk."""
-        self._send(b"".join(self._envelope(transaction)))
+        self._send_envelope(transaction)
         await self.until(lambda: transaction.owed == 0)
         if not transaction.is_welcome:
             self._finish(transaction)
@@ -127,10 +142,10 @@ class Writer:
         self._has_written(transaction)
 
     async def _by_data(self, transaction: Transaction) -> None:
-        before = self._take_held()
-        parts = self._envelope(transaction)
+        self._send_held()
+        self._send_envelope(transaction)
         self._expect(transaction, Step.DATA)
-        self._send(before + b"".join(parts) + b"DATA\r\n")
+        self._send(b"DATA\r\n")
         await self.until(lambda: transaction.owed == 0)
         if transaction.data is not None:
             self._finish(transaction)
@@ -141,8 +156,12 @@ class Writer:
             self._has_written(transaction)
             return
         stuffer = DotStuffer()
-        await self._stream(transaction, stuffer.stuff)
-        self._held = (stuffer.end(), transaction)
+        octets = transaction.parcel.shipment.content.octets
+        if octets is not None:  # held back whole: it shares its last packet with the next envelope
+            self._held = (stuffer.stuff(octets) + stuffer.end(), transaction)
+        else:
+            await self._stream(transaction, stuffer.stuff)
+            self._held = (stuffer.end(), transaction)
 
     async def _in_lock_step(self, transaction: Transaction) -> None:
         if self._is_dirty:
@@ -171,20 +190,18 @@ class Writer:
         self._send(command)
         await self.until(lambda: transaction.owed == 0)
 
-    def _envelope(self, transaction: Transaction) -> list[bytes]:
+    def _send_envelope(self, transaction: Transaction) -> None:
         """The commands up to the content, and their answers expected."""
         shipment = transaction.parcel.shipment
-        parts = []
         if self._is_dirty:
             self._expect(transaction, Step.RSET)
-            parts.append(b"RSET\r\n")
+            self._send(b"RSET\r\n")
+        self._is_dirty = True
         self._expect(transaction, Step.MAIL)
-        parts.append(mail_command(shipment.envelope, shipment.content.size, self._offers))
+        self._send(mail_command(shipment.envelope, shipment.content.size, self._offers))
         for place, index in enumerate(transaction.indices):
             self._expect(transaction, Step.RCPT, place)
-            parts.append(rcpt_command(shipment.envelope.recipients[index], self._offers))
-        self._is_dirty = True
-        return parts
+            self._send(rcpt_command(shipment.envelope.recipients[index], self._offers))
 
     async def _stream(self, transaction: Transaction, dress: Callable[[bytes], bytes]) -> None:
         """The content block by block, no faster than the connection takes it.
@@ -232,24 +249,22 @@ class Writer:
         self._wire.expect((transaction, step, index))
 
     def _send(self, octets: bytes) -> None:
-        self._wire.send(octets)
+        self._parts.append(octets)
+        self._parts_octets += len(octets)
+        self._written += len(octets)
 
     def _has_written(self, transaction: Transaction) -> None:
         transaction.is_written = True
-        transaction.end_offset = self._wire.octets_out - self._base
+        transaction.end_offset = self._written
         self._progress(transaction, "answer", transaction.parcel.shipment.content.size)
 
-    def _take_held(self) -> bytes:
-        """The dot held back, with which its transaction is complete."""
-        if self._held is None:
-            return b""
-        dot, transaction = self._held
-        self._held = None
-        self._is_dirty = False
-        transaction.is_written = True
-        transaction.end_offset = self._wire.octets_out - self._base + len(dot)
-        self._progress(transaction, "answer", transaction.parcel.shipment.content.size)
-        return dot
+    def _send_held(self) -> None:
+        if self._held is not None:
+            octets, transaction = self._held
+            self._held = None
+            self._send(octets)
+            self._is_dirty = False  # whatever the answer, it ends the transaction (RFC 5321 4.1.1.4)
+            self._has_written(transaction)
 
     def _is_writable(self) -> bool:
         return self._wire.is_writable

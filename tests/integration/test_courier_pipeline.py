@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.courier import Capabilities, Shipment
+from gateway.courier.pace import MOST
 from tests.support.relay import HANG_UP, RESET, Relay, Say
 from tests.support.sending import BDAT, DATA, MANNERS, QUICK, send
 from tests.support.shipping import ListFeed, shipment
@@ -191,12 +192,12 @@ def test_octets_without_an_answer_are_bounded() -> None:
     async def go() -> Any:
         async with Relay(extensions=BDAT, withhold=1000) as relay:
             timers = dataclasses.replace(QUICK, mail=0.3)
-            return await send(relay, *small(60, 8000), timers=timers)
+            return await send(relay, *small(60, 60_000), timers=timers)
 
     end, feed = asyncio.run(go())
 
     assert end.why == "broken"
-    assert feed.taken * 8000 <= 64 * 1024 + 8000
+    assert feed.taken * 60_000 <= MOST + 60_000
 
 
 def test_what_the_kernel_never_sent_is_no_doubt() -> None:
