@@ -20,6 +20,8 @@ MAX_HOPS = 50
 """RFC 5321 6.3 asks for a large threshold, at least 100 in theory; CASES S56 sets it."""
 
 _END = b"\r\n.\r\n"
+# A dot with a bare LF, CR or NUL behind it was never put there for transparency: no line can have been so. It stays.
+_STUFFED = re.compile(rb"\r\n\.(?![\r\n\0])")
 _RECEIVED = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
 
 
@@ -47,7 +49,7 @@ class DotReader:
             self._held = octets[len(octets) - keep :]
             octets = octets[: len(octets) - keep]
         if b"\r\n." in octets:
-            octets = octets.replace(b"\r\n.", b"\r\n")
+            octets = _STUFFED.sub(b"\r\n", octets)
         if self._virtual and octets:
             # What is held is never split within its first two octets, so the virtual CR LF leaves in one piece.
             octets = octets[self._virtual :]

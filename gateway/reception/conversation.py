@@ -56,7 +56,7 @@ class Conversation(Connection):
         accept = self.rules.accept
         if not policy.is_within(self.rules.listen.networks, self.address):
             self.tell(replies.NOT_FOR_YOU)
-            raise Hangup(replies.NOT_FOR_YOU)
+            raise Hangup(replies.NOT_FOR_YOU, linger=False)
         self.standing = Standing(listed=policy.is_within(accept.networks, self.address))
         refusal = self.host.guests.admit(
             self,
@@ -66,9 +66,9 @@ class Conversation(Connection):
         )
         if refusal is not None:
             self.tell(refusal)
-            raise Hangup(refusal)
+            raise Hangup(refusal, linger=False)
         if self.host.is_stopping:
-            raise Hangup(replies.SHUTTING_DOWN)
+            raise Hangup(replies.SHUTTING_DOWN, linger=False)
         if self.rules.listen.tls == "implicit":
             await self._secure()
         self.reply(f"220 {self.rules.hostname} ESMTP".encode())

@@ -19,6 +19,7 @@ from gateway.errors import ConfigurationError, GatewayError
 from gateway.events import Alarm, Journal
 from gateway.mail.envelope import Class
 from gateway.reception import replies
+from gateway.reception.guests import Guests
 from gateway.reception.host import Host, RelayOffers, Rules
 from gateway.reception.session import Session
 from gateway.reception.timers import ReceptionTimers
@@ -140,6 +141,11 @@ class Reception:
     def addresses(self) -> list[Address]:
         """Where it listens now, in the order of the settings."""
         return [self._listeners[place].address for place, _ in _places(self._settings) if place in self._listeners]
+
+    @property
+    def guests(self) -> Guests:
+        """Who is connected."""
+        return self._host.guests
 
     async def stop(self, grace: float) -> None:
         """Take no new connection and begin no new message; what is under way gets `grace` seconds.

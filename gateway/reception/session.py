@@ -99,7 +99,7 @@ class Session(Conversation):
         if refusal is None:
             self.reply(replies.RECIPIENT_OK)
             return
-        self._has_refused_recipients = True
+        self._has_refused_recipients = self.mail is not None
         if refusal == replies.TOO_MANY_RECIPIENTS:
             self.reply(refusal)  # no mistake of the client's: it sends the rest in another transaction
         else:
