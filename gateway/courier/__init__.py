@@ -6,11 +6,12 @@ What is sent, when and over which link is the caller's decision; so is what an o
 from gateway.courier.capabilities import Capabilities
 from gateway.courier.contract import Feed, Phase, Readable, SessionEnd, Shipment, Timers, Why
 from gateway.courier.memory import RelayMemory
-from gateway.courier.session import run_session
+from gateway.courier.session import Nudge, run_session
 
 __all__ = [
     "Capabilities",
     "Feed",
+    "Nudge",
     "Phase",
     "Readable",
     "RelayMemory",

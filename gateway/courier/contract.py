@@ -85,7 +85,8 @@ class SessionEnd:
     damaged      a message holds octets that must not leave (P6); the others were sent
 
     `reached`: a greeting came. `took`: messages the relay accepted. Octets are those of the TCP stream.
-    `alarm`: a person has to do something.
+    `alarm`: a person has to do something. `line_works`: the connection was dead and another one possible: a new session
+    may begin at once.
     """
 
     why: Why
@@ -98,6 +99,7 @@ class SessionEnd:
     seconds: float = 0.0
     alarm: bool = False
     offers: Capabilities | None = None
+    line_works: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,8 @@ class Timers:
     final: float = 600.0  # after the final dot: giving up early is what makes doubles
     quit: float = 10.0
     hangup: float = 5.0  # from a 421 to the relay's closing
-    silence: float = 8.0  # after word that the line is back: no acknowledgement for so long means a dead connection
+    suspicion: float = 5.0  # octets without acknowledgement: from then on we look whether the line works at all
+    silence: float = 3.0  # and four round trips: the line works, and this connection shows no life
 
     def scaled(self, factor: float) -> Timers:
         """All of them times `factor`, for tests."""

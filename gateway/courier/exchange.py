@@ -23,7 +23,7 @@ from gateway.courier.judge import SERVICE_CLOSING, judge
 from gateway.courier.memory import RelayMemory
 from gateway.courier.pace import Pace
 from gateway.courier.transaction import Parcel, Step, Transaction
-from gateway.courier.watch import Watch
+from gateway.courier.watch import Probe, Watch
 from gateway.courier.wire import Slot, Wire
 from gateway.courier.writer import Over, Writer
 from gateway.mail.outcome import Deferred, Delivered, Interrupted, Outcome, Reply, clean_reply_text
@@ -44,6 +44,7 @@ class Exchange:
         memory: RelayMemory,
         timers: Timers,
         stop: asyncio.Event | None,
+        probe: Probe,
     ) -> None:
         self.accepted = 0
         self.setup: Reply | None = None
@@ -65,19 +66,21 @@ class Exchange:
         self._ready: deque[Transaction] = deque()
         self._open: dict[Transaction, None] = {}  # begun and not over, in the order of their answers
         self._has_begun = False
+        self._refused_bdat = False
         self._has_more = True
         self._settling: set[asyncio.Task[None]] = set()
         self._take_limit: asyncio.Timeout | None = None
         self._room = asyncio.Event()
+        self._chunks = self._pipelines and offers.chunking and not memory.breaks_chunking
         self._writer = Writer(
             wire,
             offers,
             pipelines=self._pipelines,
-            chunks=self._pipelines and offers.chunking and not memory.breaks_chunking,
+            chunks=self._chunks,
             finish=self._finish,
             progress=self._progress,
         )
-        self._watch = Watch(wire, timers.block, self._answer_limit)
+        self._watch = Watch(wire, timers, self._answer_limit, probe)
 
     @property
     def closing(self) -> Reply | None:
@@ -100,10 +103,23 @@ class Exchange:
             if self.closing is not None and self._open:
                 await self._await_hangup()
         finally:
-            self._watch.stop()
             if stopping is not None:
                 stopping.cancel()
             await self._conclude()
+
+    def learn(self) -> None:
+        """Remember of this relay that it does not do what it offers, so that the next session asks less of it."""
+        if self._wire.is_nonsense and self._chunks:
+            self._memory.breaks_chunking = True
+        elif self._wire.is_nonsense and self._pipelines:
+            self._memory.breaks_pipelining = True
+
+    def suspect(self) -> None:
+        """A link changed. What is under way gets a chance to show that it survived; an idle connection is left."""
+        if self._unsettled:
+            self._watch.suspect()
+        else:
+            self._wire.give_up("was left by us: a link changed")
 
     async def _await_stop(self, stop: asyncio.Event) -> None:
         await stop.wait()
@@ -125,12 +141,13 @@ class Exchange:
         if self._wire.lost is None and (self._open or self._ready):
             self._wire.give_up("was left by us")
         for transaction in [*self._open, *self._ready]:
-            is_complete = self._writer.is_complete(transaction) and not has_hung_up
+            is_complete = self._writer.is_complete(transaction) and not has_hung_up and not self._refused_bdat
             self._end_transaction(transaction, complete=is_complete)
         cancelled: asyncio.CancelledError | None = None
-        while self._settling:
+        watching = self._loop.create_task(self._watch.stop())
+        while self._settling or not watching.done():
             try:
-                await asyncio.wait(self._settling)
+                await asyncio.wait([*self._settling, watching])
             except asyncio.CancelledError as exc:
                 cancelled = exc
         if cancelled is not None:
@@ -266,6 +283,11 @@ class Exchange:
             return
         if code == SERVICE_CLOSING:
             self._close(reply)
+        if step is Step.END and self._chunks and _knows_no_bdat(reply):
+            transaction.end = None  # of what follows it takes every line for a command
+            self._refused_bdat = True
+            self._wire.give_up(f"offers CHUNKING and does not know it ({reply})", nonsense=True)
+            return
         if step is Step.DATA and code == 354:  # expected from here on: a refusal may come before the content is there
             self._wire.expect((transaction, Step.END, 0))
         if step is Step.END and not transaction.is_over:
@@ -377,3 +399,8 @@ def _is_one_too_many(outcome: Outcome) -> bool:
     if not isinstance(outcome, Deferred) or outcome.reply is None or outcome.reply.code != 452:
         return False
     return outcome.reply.enhanced in (None, "4.5.3")
+
+
+def _knows_no_bdat(reply: Reply) -> bool:
+    """500 and 502 say that the command is unknown, unless the enhanced code says something else (RFC 3463 3.6)."""
+    return reply.code in (500, 502) and (reply.enhanced is None or reply.enhanced.startswith("5.5."))

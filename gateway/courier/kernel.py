@@ -5,31 +5,29 @@ Where it does not tell (another system, a socket that is gone), the answer is No
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import socket
 import struct
 from dataclasses import dataclass
-from typing import Protocol
 
 _SIOCOUTQ = 0x5411  # octets written by us and not acknowledged
 _SIOCOUTQNSD = 0x894B  # of these, the ones that never left
 _INFO_OCTETS = 136
-_RTT = struct.Struct("=I")
+_U32 = struct.Struct("=I")
 _COUNTS = struct.Struct("=QQ")
 _INT = struct.Struct("=i")
 TCP_NOTSENT_LOWAT = 25
-
-
-class SocketLike(Protocol):
-    def fileno(self) -> int: ...
-    def getsockopt(self, level: int, name: int, length: int) -> bytes: ...
+_TCP_RTO_MAX_MS = 44  # Linux 6.15
+_LONGEST_BACKOFF = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
     """`written`: octets the kernel took from us; `sent`: those that left at least once; `acked`, `received`.
 
-    `rtt` is the smoothed round trip in seconds. The counts begin with the connection (SYN may count as one octet).
+    `rtt` is the smoothed round trip in seconds, `ack_age` the seconds since the last acknowledgement of whatever. The
+    counts begin with the connection (SYN may count as one octet).
     """
 
     written: int
@@ -37,9 +35,10 @@ class Traffic:
     acked: int
     received: int
     rtt: float
+    ack_age: float = 0.0
 
 
-def traffic(sock: SocketLike | None) -> Traffic | None:
+def traffic(sock: socket.socket | None) -> Traffic | None:
     """The counts of this moment."""
     if sock is None or sock.fileno() < 0:
         return None
@@ -52,4 +51,34 @@ def traffic(sock: SocketLike | None) -> Traffic | None:
     if len(info) < _INFO_OCTETS:
         return None
     acked, received = _COUNTS.unpack_from(info, 120)
-    return Traffic(acked + queued, acked + queued - unsent, acked, received, _RTT.unpack_from(info, 68)[0] / 1e6)
+    return Traffic(
+        written=acked + queued,
+        sent=acked + queued - unsent,
+        acked=acked,
+        received=received,
+        rtt=_U32.unpack_from(info, 68)[0] / 1e6,
+        ack_age=_U32.unpack_from(info, 56)[0] / 1e3,
+    )
+
+
+def limit_backoff(sock: socket.socket | None, seconds: float | None) -> bool:
+    """Bound the pause between retransmissions, at least 1 s; None: as the kernel likes. False if it cannot."""
+    if sock is None or sock.fileno() < 0:
+        return False
+    bound = _LONGEST_BACKOFF if seconds is None else min(_LONGEST_BACKOFF, max(1.0, seconds))
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, _TCP_RTO_MAX_MS, int(bound * 1000))
+    except OSError:
+        return False
+    return True
+
+
+def keep_asking(sock: socket.socket | None, wanted: bool) -> None:
+    """Have the kernel ask the peer every second whether it is still there, while nothing else is under way."""
+    if sock is None or sock.fileno() < 0:
+        return
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(wanted))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 100)

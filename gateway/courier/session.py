@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gateway.config.settings import RelaySettings
@@ -14,8 +16,30 @@ from gateway.courier.exchange import Exchange
 from gateway.courier.kernel import Traffic
 from gateway.courier.memory import RelayMemory
 from gateway.courier.tls import remember_session
+from gateway.courier.watch import Probe, try_connection
 from gateway.courier.wire import Wire
 from gateway.mail.outcome import Reply
+
+_PROBE_LIMIT = 2.0
+
+
+class Nudge:
+    """Where word of links comes in: `poke` it at each event, and sessions that run find out whether they live."""
+
+    def __init__(self) -> None:
+        self._listeners: set[Callable[[], None]] = set()
+
+    def poke(self) -> None:
+        for listener in tuple(self._listeners):
+            listener()
+
+    @contextlib.contextmanager
+    def telling(self, listener: Callable[[], None]) -> Iterator[None]:
+        self._listeners.add(listener)
+        try:
+            yield
+        finally:
+            self._listeners.discard(listener)
 
 
 async def run_session(
@@ -28,11 +52,13 @@ async def run_session(
     stop: asyncio.Event | None = None,
     memory: RelayMemory | None = None,
     credentials: Path | None = None,
+    nudge: Nudge | None = None,
 ) -> SessionEnd:
     """Raises nothing but CancelledError. However it ends, every shipment taken is settled when it returns.
 
     `interface`: bind to this device. `stop`: when set, nothing new is taken, what is under way finishes. `memory`: what
     is kept of this relay between sessions; without it, everything is learned anew. `credentials`: systemd's folder.
+    `nudge`: poked when a link changes.
     """
     started = time.monotonic()
     memory = memory if memory is not None else RelayMemory()
@@ -41,8 +67,10 @@ async def run_session(
     exchange: Exchange | None = None
     try:
         wire, offers = await door.enter()
-        exchange = Exchange(wire, feed, offers, memory, timers, stop)
-        await exchange.run()
+        exchange = Exchange(wire, feed, offers, memory, timers, stop, _probe_of(wire, interface, timers.connect))
+        with nudge.telling(exchange.suspect) if nudge is not None else contextlib.nullcontext():
+            await exchange.run()
+        exchange.learn()
         why, text, reply, alarm = _judge_end(relay.host, exchange, wire)
         if wire.lost is None:
             await _quit(wire, timers.quit)
@@ -72,6 +100,7 @@ async def run_session(
         seconds=time.monotonic() - started,
         alarm=alarm,
         offers=offers,
+        line_works=door.wire is not None and door.wire.line_works,
     )
 
 
@@ -92,6 +121,15 @@ def _judge_end(host: str, exchange: Exchange, wire: Wire) -> tuple[Why, str, Rep
             return "done", f"{host} {wire.lost} while there was nothing to send", None, False
         return "broken", f"{host} {wire.lost}", None, False
     return "done", f"{host} took {exchange.accepted} message{'' if exchange.accepted == 1 else 's'}", None, False
+
+
+def _probe_of(wire: Wire, interface: str | None, limit: float) -> Probe:
+    peer = wire.transport.get_extra_info("peername") if wire.transport is not None else None
+
+    async def probe() -> bool:
+        return peer is not None and await try_connection(peer, interface, min(limit, _PROBE_LIMIT))
+
+    return probe
 
 
 async def _quit(wire: Wire, limit: float) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -39,6 +40,7 @@ class Wire(SMTPProtocol):
         super().__init__(loop=loop)
         self.lost: str | None = None
         self.is_nonsense = False
+        self.line_works = False  # at the loss, another connection was possible
         self.last_traffic: kernel.Traffic | None = None
         self.octets_in = 0
         self.octets_out = 0
@@ -81,10 +83,15 @@ class Wire(SMTPProtocol):
         if self.transport is not None:
             cast(asyncio.Transport, self.transport).abort()
 
-    def traffic(self) -> kernel.Traffic | None:
+    @property
+    def tcp(self) -> socket.socket | None:
+        """The TCP socket, None once the connection is gone. For asking, not for sending."""
         if self.transport is None:
-            return self.last_traffic
-        return kernel.traffic(self.transport.get_extra_info("socket"))
+            return None
+        return cast("socket.socket | None", self.transport.get_extra_info("socket"))
+
+    def traffic(self) -> kernel.Traffic | None:
+        return self.last_traffic if self.transport is None else kernel.traffic(self.tcp)
 
     # asyncio's side
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.courier import Capabilities, Shipment
+from gateway.courier import Capabilities, Nudge, RelayMemory, Shipment
 from gateway.courier.pace import MOST
 from tests.support.relay import HANG_UP, RESET, Relay, Say
 from tests.support.sending import BDAT, DATA, MANNERS, QUICK, send
@@ -357,3 +357,69 @@ def test_offers_are_told_and_octets_counted() -> None:
     assert feed.offers == end.offers
     assert end.octets_out > 10_000
     assert end.octets_in > 300
+
+
+def test_a_relay_that_offers_bdat_and_does_not_know_it_is_remembered_and_fails_no_message() -> None:
+    async def go() -> Any:
+        memory = RelayMemory()
+        async with Relay() as relay:
+            relay.unknown = frozenset({"BDAT"})
+            first = await send(relay, *small(3), memory=memory)
+            second = await send(relay, *small(3), memory=memory)
+            return first, second, relay
+
+    (end, feed), (_, again), relay = asyncio.run(go())
+
+    assert end.why == "broken"
+    assert "offers CHUNKING and does not know it" in end.text
+    assert {kind for id in feed.outcomes for kind in feed.kinds(id)} == {"Interrupted"}
+    assert {kind for id in again.outcomes for kind in again.kinds(id)} == {"Delivered"}
+    assert {message.by for message in relay.messages} == {"DATA"}
+
+
+def test_a_relay_that_offers_pipelining_and_gets_out_of_step_is_remembered() -> None:
+    async def go() -> Any:
+        memory = RelayMemory()
+        async with Relay({"RCPT": [b"250 ok\r\n250 ok\r\n"]}, extensions=DATA) as relay:
+            first = await send(relay, *small(3), memory=memory)
+            second = await send(relay, *small(3), memory=memory)
+            return first, second, memory
+
+    (end, _), (again, feed), memory = asyncio.run(go())
+
+    assert (end.why, again.why) == ("broken", "done")
+    assert memory.breaks_pipelining
+    assert len(feed.marked) == 3
+
+
+def test_word_of_a_link_ends_an_idle_session_at_once() -> None:
+    async def go() -> Any:
+        nudge = Nudge()
+        async with Relay() as relay:
+            feed = ListFeed(small(1), lingers=True)
+            task = asyncio.create_task(send(relay, feed=feed, nudge=nudge))
+            await feed.settled.wait()
+            await asyncio.sleep(0)
+            nudge.poke()
+            return await task
+
+    end, feed = asyncio.run(go())
+
+    assert (end.why, feed.kinds("m0")) == ("done", ["Delivered"])
+
+
+def test_word_of_a_link_during_a_message_does_no_harm_to_a_connection_that_lives() -> None:
+    async def go() -> Any:
+        nudge = Nudge()
+        now = asyncio.Event()
+        async with Relay({".": Say("250 2.0.0 ok", after=now)}) as relay:
+            feed = ListFeed(small(1))
+            task = asyncio.create_task(send(relay, feed=feed, nudge=nudge))
+            await feed.awaiting_answer.wait()
+            nudge.poke()
+            now.set()
+            return await task
+
+    end, feed = asyncio.run(go())
+
+    assert (end.why, feed.kinds("m0")) == ("done", ["Delivered"])

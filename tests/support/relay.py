@@ -110,6 +110,7 @@ class Relay:
         self.messages: list[Message] = []
         self.partial: list[bytes] = []
         self.visits: list[Visit] = []
+        self.unknown: frozenset[str] = frozenset()  # commands that it offers and does not know
         self.came = asyncio.Event()  # set at each message, for tests that wait
         self.visited = asyncio.Event()  # set at the first connection
         self.port = 0
@@ -193,7 +194,7 @@ class _Talk:
             self.visit.commands.append(line)
             verb = line.partition(" ")[0]
             handler = getattr(self, f"do_{verb.lower()}", None)
-            if handler is None:
+            if handler is None or verb.upper() in self.relay.unknown:
                 await self.say("500 5.5.2 unknown command")
             else:
                 await handler(line)

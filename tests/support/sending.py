@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from gateway.config.settings import RelaySettings
-from gateway.courier import RelayMemory, SessionEnd, Shipment, Timers, run_session
+from gateway.courier import Nudge, RelayMemory, SessionEnd, Shipment, Timers, run_session
 from tests.support.relay import Relay
 from tests.support.shipping import ListFeed
 
@@ -24,6 +24,7 @@ QUICK = Timers(
     final=2.0,
     quit=0.3,
     hangup=0.3,
+    suspicion=2.0,
     silence=0.3,
 )
 
@@ -41,6 +42,7 @@ async def send(
     memory: RelayMemory | None = None,
     stop: asyncio.Event | None = None,
     interface: str | None = None,
+    nudge: Nudge | None = None,
     **settings: Any,
 ) -> tuple[SessionEnd, ListFeed]:
     """How it ended, and the feed with the outcomes. `settings` are RelaySettings'; `tls` is none unless given."""
@@ -50,7 +52,7 @@ async def send(
     target = RelaySettings(**({"name": "isp", "host": host, "port": port, "tls": "none"} | settings))
     async with asyncio.timeout(30):
         end = await run_session(
-            target, feed, hostname="gw.test", timers=timers, memory=memory, stop=stop, interface=interface
+            target, feed, hostname="gw.test", timers=timers, memory=memory, stop=stop, interface=interface, nudge=nudge
         )
     assert feed.taken == len(feed.outcomes), "a shipment taken was not settled"
     return end, feed
