@@ -18,7 +18,7 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Disk:
-    """The real disk. Paths are absolute; files are made 0600, folders 0700; the last part of a path is never a followed link."""
+    """The real disk. Paths are absolute; files are made 0600, folders 0700; a link at the end of a path is not followed."""
 
     __slots__ = ()
 
@@ -125,8 +125,9 @@ def read_file(disk: Disk, path: str, limit: int) -> bytes:
 def replace_file(disk: Disk, path: str, octets: bytes, *, durable: bool) -> None:
     """Put `octets` at `path` in one step: a reader sees the old or the new file whole.
 
-    With `durable` it also survives a power cut when this returns; the folder is flushed. A cut in between leaves the old file
-    and perhaps `path`.new, which the owner of the folder sweeps at start. On OSError the old file stands and `path`.new is gone.
+    With `durable` it also survives a power cut when this returns; the folder is flushed. A cut in between leaves the old
+    file and perhaps `path`.new, which the owner of the folder sweeps at start. On OSError the old file stands and
+    `path`.new is gone.
     """
     fresh = path + ".new"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL

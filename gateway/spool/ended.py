@@ -102,7 +102,6 @@ class EndedLog:
         try:
             at = os.fstat(descriptor).st_size if size is None or size < 0 else size
             self._disk.write(descriptor, lines, at)
-            self._disk.fsync(descriptor)
         finally:
             self._disk.close(descriptor)
         self._size = at + len(lines)

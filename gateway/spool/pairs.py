@@ -35,7 +35,7 @@ class Change:
 
     `record`: the new ID.env, None where it stands. `content`: octets to be written as ID.eml, None where it stands. `large`:
     content lies in incoming/ until it is linked. `moved`: there may be files of this ID in the other folder.
-    `number`: the journal file that says so.
+    `tried`: some of its files may have been made. `number`: the journal file that says so.
     """
 
     id: str
@@ -45,6 +45,7 @@ class Change:
     content: bytes | InJournal | None = None
     large: bool = False
     moved: bool = False
+    tried: bool = False
 
     @property
     def octets(self) -> int:
@@ -60,8 +61,14 @@ class Change:
             if self.content is None:
                 self.content = older.content
         self.large = self.large or older.large
-        self.moved = self.moved or older.moved or (older.place != self.place)
+        self.tried = self.tried or older.tried
+        self.moved = self.moved or older.moved
         return self
+
+    @property
+    def never_written(self) -> bool:
+        """Nothing of this message is in any file but the journal's."""
+        return self.content is not None and not self.tried
 
 
 def content_octets(disk: Disk, content: bytes | InJournal) -> bytes:
@@ -169,10 +176,7 @@ def _leave(
 
 def _end(disk: Disk, layout: Layout, change: Change) -> None:
     """Take all files of an ended message away: the record first, so that no record is ever seen without its content."""
-    folders = [layout.queue]
-    if change.moved:
-        folders.append(layout.removed)
-    names = [f"{folder}/{change.id}.{kind}" for folder in folders for kind in ("env", "eml")]
+    names = [f"{folder}/{change.id}.{kind}" for folder in (layout.queue, layout.removed) for kind in ("env", "eml")]
     if change.large:
         names.append(f"{layout.incoming}/{change.id}.eml")
     for name in names:
@@ -184,8 +188,8 @@ def _end(disk: Disk, layout: Layout, change: Change) -> None:
 def set_aside(disk: Disk, layout: Layout, paths: Sequence[str]) -> list[str]:
     """Move these files (or anything else) to set-aside/, durably; the names they got there. Raises OSError.
 
-    link, flush, unlink: a cut leaves both names, and the next start finds that they are one file. What cannot be linked (a folder)
-    is renamed.
+    link, flush, unlink: a cut leaves both names, and the next start finds that they are one file. What cannot be linked
+    (a folder) is renamed.
     """
     names: list[str] = []
     for path in paths:

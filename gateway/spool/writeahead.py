@@ -42,7 +42,8 @@ class Kind(enum.Enum):
 
     ACCEPTED = b"A"  # with record and content
     LARGE = b"L"  # accepted; the record; the content lies durably in incoming/
-    RECORD = b"R"  # waits in the queue with this record (a rewrite, an undo)
+    RECORD = b"R"  # waits in the queue with this record
+    RETURNED = b"U"  # is back in the queue from removed/ with this record
     REMOVED = b"M"  # lies in removed/ with this record
     ENDED = b"E"  # for good: it never comes back
     ASIDE = b"S"  # set aside: no longer a message of the queue, and yet not ended

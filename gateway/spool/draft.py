@@ -1,0 +1,196 @@
+"""Content on its way in: small in memory, large to a file in incoming/ block by block, hashed as it comes.
+
+Memory is bounded for all drafts together: beyond their common budget a draft goes to disk before it is large.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+from collections.abc import Awaitable, Callable, Sequence
+
+from gateway.durable import Disk, remove_file
+from gateway.errors import SpoolError
+from gateway.spool.layout import SMALL
+from gateway.spool.ledger import spool_error
+from gateway.spool.room import Room
+
+BLOCK = 64 * 1024
+BUDGET = 4 * 1024 * 1024
+"""Octets of all drafts together in memory, besides one block of each that is being written."""
+
+
+class Desk:
+    """What all drafts share: the disk, its room, their folder, and how much of their budget is used."""
+
+    def __init__(
+        self, disk: Disk, folder: str, room: Room, on_disk: Callable[[Callable[[], None]], Awaitable[None]]
+    ) -> None:
+        self.disk, self.folder, self.room, self.on_disk = disk, folder, room, on_disk
+        self.used = 0
+        self.open: set[str] = set()
+
+
+class Draft:
+    """Content being received under an ID of its own. `size`: octets so far, the head included. One writer at a time.
+
+    A cut leaves a stray in incoming/ at most; start sweeps it.
+    """
+
+    __slots__ = ("_buffer", "_descriptor", "_desk", "_failed", "_hashers", "_heads", "_offset", "_over", "id", "size")
+
+    def __init__(self, desk: Desk, item: str, heads: Sequence[bytes]) -> None:
+        self.id = item
+        self.size = len(heads[0])
+        self._desk, self._heads = desk, heads
+        self._buffer = bytearray()
+        self._offset = self.size
+        self._descriptor: int | None = None
+        self._hashers: list[hashlib._Hash] = []
+        self._failed: SpoolError | None = None
+        self._over = False
+        desk.open.add(item)
+
+    @property
+    def is_small(self) -> bool:
+        """True while all of it is in memory."""
+        return self._descriptor is None
+
+    async def write(self, octets: bytes | memoryview) -> None:
+        """Take these octets (copied). SpoolFull or SpoolError, then again at each call: abort is all that is left."""
+        if self._failed is not None:
+            raise self._failed
+        if self._over:
+            raise ValueError("the draft is done")
+        desk = self._desk
+        self.size += len(octets)
+        self._buffer += octets
+        desk.used += len(octets)
+        if self._descriptor is None and self.size <= SMALL and desk.used <= BUDGET:
+            return
+        if self._descriptor is None or len(self._buffer) >= BLOCK:
+            await self._spill()
+
+    async def abort(self) -> None:
+        """Forget it; nothing of it stays. Idempotent, and harmless after a commit."""
+        if self._over:
+            return
+        self._end()
+        self._desk.open.discard(self.id)
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            await self._desk.on_disk(lambda: self._discard(descriptor))
+
+    def take(self, head: int) -> tuple[bytes, str]:
+        """Small: all octets with the chosen head, and their SHA-256. The draft is over."""
+        if self._failed is not None:
+            raise self._failed
+        content = b"".join((self._heads[head], self._buffer))
+        self._end()
+        return content, hashlib.sha256(content).hexdigest()
+
+    async def finish(self, head: int) -> str:
+        """Large: the file is whole and flushed, with its name, when this returns its SHA-256. The draft is over.
+
+        On an error the file is gone; a failed flush is not repeated.
+        """
+        if self._failed is not None:
+            raise self._failed
+        descriptor, self._descriptor = self._descriptor, None
+        assert descriptor is not None
+        buffer, self._buffer = self._buffer, bytearray()
+        offset = self._offset
+        self._end()
+
+        def save() -> None:
+            disk = self._desk.disk
+            try:
+                try:
+                    self._put(descriptor, buffer, offset)
+                    if head:
+                        disk.write(descriptor, self._heads[head], 0)
+                    disk.fsync(descriptor)
+                finally:
+                    disk.close(descriptor)
+                disk.fsync_dir(self._desk.folder)
+            except OSError:
+                remove_file(disk, self.path)
+                raise
+
+        try:
+            self._desk.room.spend(len(buffer))
+            await self._desk.on_disk(save)
+        except OSError as exc:
+            raise spool_error(exc, "the content cannot be written") from exc
+        except SpoolError:
+            await self._desk.on_disk(lambda: self._discard(descriptor))
+            raise
+        finally:
+            self._desk.used -= len(buffer)
+        return self._hashers[head].hexdigest()
+
+    async def discard(self) -> None:
+        """The finished file is not wanted after all."""
+        await self._desk.on_disk(self._unlink)
+
+    @property
+    def path(self) -> str:
+        return f"{self._desk.folder}/{self.id}.eml"
+
+    async def _spill(self) -> None:
+        """Write the buffer to the file, which is made at the first block."""
+        buffer, self._buffer = self._buffer, bytearray()
+        offset, self._offset = self._offset, self._offset + len(buffer)
+        disk = self._desk.disk
+
+        def spill() -> None:
+            if self._descriptor is None:
+                self._descriptor = disk.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+                self._hashers = [hashlib.sha256(head) for head in self._heads]
+                disk.write(self._descriptor, self._heads[0], 0)
+            self._put(self._descriptor, buffer, offset)
+
+        try:
+            self._desk.room.spend(len(buffer))
+            writing = asyncio.ensure_future(self._desk.on_disk(spill))
+            try:
+                await asyncio.shield(writing)
+            except asyncio.CancelledError:
+                # The thread still writes; an abort that follows must find what it made.
+                with contextlib.suppress(OSError):
+                    await writing
+                raise
+        except OSError as exc:
+            self._failed = spool_error(exc, "the content cannot be written")
+        except SpoolError as exc:
+            self._failed = exc
+        finally:
+            self._desk.used -= len(buffer)
+        if self._failed is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            self._desk.used -= len(self._buffer)
+            self._buffer = bytearray()
+            if descriptor is not None:
+                await self._desk.on_disk(lambda: self._discard(descriptor))
+            raise self._failed
+
+    def _put(self, descriptor: int, buffer: bytearray, offset: int) -> None:
+        for hasher in self._hashers:
+            hasher.update(buffer)
+        self._desk.disk.write(descriptor, buffer, offset)
+
+    def _discard(self, descriptor: int) -> None:
+        """Free the room at once: a full disk must not stay full."""
+        with contextlib.suppress(OSError):
+            self._desk.disk.close(descriptor)
+        remove_file(self._desk.disk, self.path)
+
+    def _unlink(self) -> None:
+        remove_file(self._desk.disk, self.path)
+
+    def _end(self) -> None:
+        self._over = True
+        self._desk.used -= len(self._buffer)
+        self._buffer = bytearray()
