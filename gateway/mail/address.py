@@ -26,7 +26,7 @@ _QUOTED = rf'"(?:[ !#-\[\]-~{_WIDE}]|\\[ -~])*"'
 _LET_DIG = rf"[A-Za-z0-9{_WIDE}]"
 _LABEL = rf"{_LET_DIG}(?:[A-Za-z0-9{_WIDE}-]*{_LET_DIG})?"
 _DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*"
-_LITERAL = r"\[[0-9A-Fa-f:.IPv]{1,60}\]"
+_LITERAL = r"\[[0-9A-Fa-f:.IiPpVv]{1,60}\]"
 
 _MAILBOX = rf"(?P<local>{_DOT_STRING}|{_QUOTED})@(?P<domain>{_DOMAIN}|{_LITERAL})"
 _ROUTE = rf"@{_DOMAIN}(?:,@{_DOMAIN})*:"
