@@ -18,12 +18,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except GatewayError as exc:
         print(str(exc), file=sys.stderr)
         return int(exc.exit_code)
-    except KeyboardInterrupt:
-        return 130
     except BrokenPipeError:
         # The reader of our answer went away (`| head`): that is its right, and no news for standard error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(Exit.OK)
+    except OSError as exc:
+        print(f"tidegate: {exc}", file=sys.stderr)
+        return int(Exit.CANT_CREATE)
+    except KeyboardInterrupt:
+        return 130
 
 
 def _run(argv: list[str]) -> int:

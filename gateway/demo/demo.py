@@ -14,13 +14,14 @@ import smtplib
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any, TextIO
 
 import msgspec
 
 from gateway.app import App
+from gateway.clock import SystemClock
 from gateway.config.load import load_schedule, load_settings
 from gateway.config.rules import ScheduleFile
 from gateway.config.settings import Address, Settings
@@ -34,6 +35,9 @@ MARK = "made by tidegate demo; its contents are removed at each start"
 
 RATE = 256_000.0
 """Bit/s of the simulated line."""
+
+HELD_FOR = 10.0
+"""Seconds for which mail is at least held before the first window opens."""
 
 SETTINGS = """\
 # The demo's configuration. Try: tidegate -c {folder}/gateway.yaml explain ID
@@ -124,7 +128,7 @@ async def _demo(folder: Path, port: int, out: TextIO, environ: Mapping[str, str]
 
         def ready(addresses: list[Address]) -> None:
             _tell(out, folder, addresses)
-            helpers.append(asyncio.create_task(_office(addresses[0].port, out)))
+            helpers.append(asyncio.create_task(_play(app, addresses[0].port, out)))
             if show is not None:
                 helpers.append(asyncio.create_task(show.run()))
 
@@ -158,6 +162,28 @@ def _tell(out: TextIO, folder: Path, addresses: list[Address]) -> None:
         file=out,
         flush=True,
     )
+
+
+async def _play(app: App, port: int, out: TextIO) -> None:
+    """Begin with the line closed, whatever second it is, so that mail is seen held before a window opens."""
+    while (left := await _seconds_to_opening(app)) < HELD_FOR:
+        async for _ in app.ask("skip", {}):
+            pass
+        if left > 0:
+            break
+    await _office(port, out)
+
+
+async def _seconds_to_opening(app: App) -> float:
+    """0 while a window is open."""
+    async for row in app.ask("status", {}):
+        window = row.window
+        if window.open:
+            return 0.0
+        if window.next is not None:
+            opens = datetime.fromisoformat(window.next.opens).timestamp()
+            return opens - SystemClock().now()
+    return HELD_FOR
 
 
 async def _office(port: int, out: TextIO) -> None:
