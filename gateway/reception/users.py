@@ -9,10 +9,7 @@ client is told, and the delays, are `gateway.reception.auth`'s.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import hashlib
-import hmac
 import os
 import re
 import secrets
@@ -29,13 +26,8 @@ from gateway.config.load import read_text
 from gateway.config.problem import Problem
 from gateway.config.report import render
 from gateway.errors import ConfigurationError
+from gateway.mail.password import MAX_PASSWORD_OCTETS, nobody, read_hash
 
-LOG_N = 14
-BLOCK = 8
-PARALLEL = 1
-"""2^14 rounds of 1 KiB blocks: 16 MiB and some 65 ms for one hash, so that guessing from a stolen file is slow."""
-
-MAX_LOG_N = 16
 MAX_USERS = 10_000
 MAX_WAITING = 20
 """So many logins wait for their turn at the hash; more are told to come again."""
@@ -43,7 +35,6 @@ MAX_WAITING = 20
 REMEMBERED = 1000
 REMEMBER_SECONDS = 3600.0
 
-MAX_PASSWORD_OCTETS = 1024
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
 
 _HEAD = """\
@@ -64,51 +55,6 @@ class User:
     def own_addresses(self) -> tuple[str, ...]:
         """The sender addresses (patterns) that are this user's."""
         return (self.name, *self.addresses) if "@" in self.name else self.addresses
-
-
-@dataclass(frozen=True, slots=True)
-class _Hash:
-    log_n: int
-    block: int
-    parallel: int
-    salt: bytes
-    digest: bytes
-
-    def matches(self, password: bytes) -> bool:
-        made = _scrypt(password, self.salt, self.log_n, self.block, self.parallel, len(self.digest))
-        return hmac.compare_digest(made, self.digest)
-
-
-def make_hash(password: str) -> str:
-    """What to write into the file for this password. Takes as long as a login; call it in a thread or in a command."""
-    salt = secrets.token_bytes(16)
-    digest = _scrypt(password.encode(), salt, LOG_N, BLOCK, PARALLEL, 32)
-    return " ".join(
-        ("scrypt", str(LOG_N), str(BLOCK), str(PARALLEL), *(base64.b64encode(part).decode() for part in (salt, digest)))
-    )
-
-
-def _scrypt(password: bytes, salt: bytes, log_n: int, block: int, parallel: int, length: int) -> bytes:
-    return hashlib.scrypt(
-        password, salt=salt, n=1 << log_n, r=block, p=parallel, dklen=length, maxmem=(256 << log_n) * block
-    )
-
-
-def read_hash(text: str) -> _Hash:
-    """Raises ValueError for anything that `make_hash` could not have made, or that would take more than 64 MiB."""
-    words = text.split(" ")
-    if len(words) != 6 or words[0] != "scrypt" or not all(word.isascii() and word.isdigit() for word in words[1:4]):
-        raise ValueError("not a password hash")
-    log_n, block, parallel = (int(word) for word in words[1:4])
-    if not (10 <= log_n <= MAX_LOG_N and 1 <= block <= 8 and 1 <= parallel <= 4):
-        raise ValueError("the numbers of this password hash are out of bounds")
-    try:
-        salt, digest = (base64.b64decode(word, validate=True) for word in words[4:])
-    except binascii.Error:
-        raise ValueError("not a password hash") from None
-    if len(salt) < 8 or len(digest) < 16 or len(salt) > 64 or len(digest) > 64:
-        raise ValueError("not a password hash")
-    return _Hash(log_n, block, parallel, salt, digest)
 
 
 def load_users(path: Path) -> dict[str, User]:
@@ -238,7 +184,7 @@ class UserRegister:
         self._executor: ThreadPoolExecutor | None = None
         self._key = secrets.token_bytes(32)
         self._remembered: OrderedDict[bytes, float] = OrderedDict()
-        self._nobody = _Hash(LOG_N, BLOCK, PARALLEL, secrets.token_bytes(16), secrets.token_bytes(32))
+        self._nobody = nobody()
 
     def close(self) -> None:
         if self._executor is not None:

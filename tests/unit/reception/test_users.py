@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigurationError
-from gateway.reception import users as module
+from gateway.mail import password as module
+from gateway.mail.password import make_hash, read_hash
 from gateway.reception.auth import Failures
 from gateway.reception.policy import client_address
-from gateway.reception.users import TooBusy, User, UserRegister, load_users, make_hash, read_hash, save_users
+from gateway.reception.users import TooBusy, User, UserRegister, load_users, save_users
 from tests.support.clock import FakeClock
 from tests.support.users import cheap_hash, write_users
 
