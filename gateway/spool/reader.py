@@ -1,6 +1,7 @@
 """The spool as it lies on disk, for commands that only look while no gateway runs. No lock is taken and nothing is written.
 
-What the journal still holds is shown too: it is mail that we have, even where its pair was not made yet.
+What the journal still holds is shown too: it is mail that we have, even where its pair was not made yet. What a start would
+set aside is not.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from gateway.durable import Disk, read_file
 from gateway.errors import NoSuchItem, SpoolError
+from gateway.spool.ended import Ended
+from gateway.spool.ids import Ids
 from gateway.spool.journal_state import JournalState, read_journal
 from gateway.spool.layout import Layout, checked_id, split_name
 from gateway.spool.lock import is_locked
@@ -100,11 +103,12 @@ def _read(root: Path, place: Place) -> Iterator[Record]:
     changes = _journal(disk, layout).changes
     folder = layout.queue if place == "queue" else layout.removed
     try:
-        names = os.listdir(folder)
+        names = frozenset(os.listdir(folder))
     except OSError as exc:
         raise SpoolError(f"the spool {layout.root} cannot be read: {exc.strerror or exc}") from exc
     items = {split[0] for name in names if (split := split_name(name)) is not None and split[1:] == ("env", False)}
-    items = {item for item in items if item not in changes}
+    ended = Ended.load(disk, layout.ended, Ids.load(disk, layout.ids))
+    items = {item for item in items if item not in changes and f"{item}.eml" in names and not ended.has(item)}
     items |= {item for item, change in changes.items() if change.place == place}
     for item in sorted(items):
         change = changes.get(item)

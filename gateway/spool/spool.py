@@ -202,6 +202,13 @@ class Spool:
         """(free octets, octets of the reserve)."""
         return self._room.now()
 
+    def set_aside_count(self) -> int:
+        """How many files lie in `set-aside/` for a person to look at."""
+        try:
+            return len(os.listdir(self._layout.set_aside))
+        except OSError:
+            return 0
+
     def subscribe(self, listener: Callable[[str], None]) -> Callable[[], None]:
         """Called in the loop with the ID when a message appears, changes or goes; call what is returned to stop."""
         self._listeners.append(listener)
