@@ -7,15 +7,12 @@ The texts behind it are the values that ask for nothing, so that they may stand 
 from __future__ import annotations
 
 NOT_IN_FORCE: dict[str, tuple[str, ...]] = {
-    "tls": (),
     "sources": ("[]",),
     "console": (),
     "delivery.online": ("relay",),
     "queue.give_up_after": (),
     "queue.warn_after": (),
     "queue.max_attempts": ("none",),
-    "accept.senders": ("any",),
-    "accept.max_messages_per_client": ("none",),
     "report_language": ("en",),
     "window.budget": ("none",),
     "window.fetch": ("none", "[]"),
@@ -24,9 +21,6 @@ NOT_IN_FORCE: dict[str, tuple[str, ...]] = {
 """Said by the checker, at start and in `status`; the rest of the file is obeyed."""
 
 REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
-    "listen.tls": (("none",), "security depends on it"),
-    "listen.auth": (("none",), "security depends on it"),
-    "accept.users": ((), "security depends on it"),
     "accept.domains": (("[]", "none"), "security depends on it"),
     "links.dial": ((), "money depends on it"),
     "links.budget": ((), "money depends on it"),

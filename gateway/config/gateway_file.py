@@ -100,6 +100,7 @@ class _Builder:
                 top.get("accept"), "domains", '"domains" needs "inside", the server that takes their mail', hint
             )
         self._check_relays_of_links(top, relays)
+        self._check_listeners(top)
         return Settings(
             path=self._reading.file,
             hostname=given.pop("hostname", None) or machine_name(),
@@ -145,6 +146,27 @@ class _Builder:
             given = entry.only(tls="tls", auth="auth", networks="networks")
             listeners.append(ListenSettings(address, line=entry.line, **given))
         return tuple(listeners)
+
+    def _check_listeners(self, top: Fields) -> None:
+        """A listener promises nothing that the rest of the file does not provide."""
+        accept = top.get("accept")
+        for entry in top.get("listen", ()):
+            tls, auth = entry.get("tls", "none"), entry.get("auth", "none")
+            if tls != "none" and "tls" not in top.keys:
+                hint = "write tls: {certificate: …, key: …} beside listen."
+                self._wrong_if_first(entry, "tls", f'"tls: {tls}" needs a certificate', hint)
+            if auth == "none":
+                continue
+            if tls == "none":
+                hint = "write tls: starttls, or tls: implicit."
+                self._wrong_if_first(entry, "auth", "a password travels only inside TLS, and tls is none here", hint)
+            elif accept is None or "users" not in accept.keys:
+                hint = "write users: users.yaml in accept, and make it with: tidegate user add NAME."
+                self._wrong_if_first(entry, "auth", f'"auth: {auth}" needs users', hint)
+
+    def _wrong_if_first(self, fields: Fields, key: str, what: str, hint: str) -> None:
+        if all(problem.line != fields.at(key).line for problem in self._reading.problems):
+            self._wrong(fields, key, what, hint)
 
     def _certificate(self, block: Fields | None) -> CertificateSettings | None:
         if block is None or not {"certificate", "key"} <= block.values.keys():
