@@ -1,42 +1,45 @@
 """The monitor of the links: gathers the kernel's facts, probes and sessions' ends, and says what is up and usable.
 
-Outside probes on permanent links it puts no packet on any line (DESIGN section 6, Silence).
+Outside probes on permanent links it puts no packet on any line (DESIGN section 6, Silence). What follows from the facts is
+`watch`'s and `hysteresis`'s; which mode follows, `mode`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal, Protocol
 
 from gateway.clock import Clock
 from gateway.config.settings import LinkSettings, RelaySettings, Settings
-from gateway.connectivity.hysteresis import USABLE, Line, Sign, step
+from gateway.connectivity.hysteresis import Belief, Sign
+from gateway.connectivity.judge import DEFAULT, judge_line
 from gateway.connectivity.kernel import Kernel, LinuxKernel
 from gateway.connectivity.netlink import KernelEvents
-from gateway.connectivity.probe import probe
+from gateway.connectivity.probe import Question, probe
 from gateway.connectivity.state import LinkState
+from gateway.connectivity.watch import Watch
 from gateway.events import Journal, LinkChanged
 
-Prober = Callable[[RelaySettings, str], Awaitable[str | None]]
+Prober = Callable[[Question], Awaitable[str | None]]
+"""Asks a relay whether it answers: None if it does, else a sentence."""
 
 
-@dataclass(slots=True)
-class _Watch:
-    """What is kept of one link."""
+class Events(Protocol):
+    """Word of the kernel that something changed; `start` is False where it cannot be heard."""
 
-    settings: LinkSettings
-    state: LinkState
-    line: Line = Line.UNKNOWN
-    why: str = ""
-    try_again_at: float | None = None
-    task: asyncio.Task[None] | None = None
-    again: asyncio.TimerHandle | None = field(default=None)
+    def start(self) -> bool: ...
+
+    def stop(self) -> None: ...
+
+
+DEAF_INTERVAL = 30.0
+"""Seconds between looks where the kernel's events cannot be heard (a sandbox without rtnetlink)."""
 
 
 class Monitor:
-    """`states` is always current; `on_change` is called after every change of it."""
+    """`states` is always current; `on_change` is called, in the loop, after every change of it."""
 
     def __init__(
         self,
@@ -47,15 +50,20 @@ class Monitor:
         on_change: Callable[[], None],
         kernel: Kernel | None = None,
         prober: Prober = probe,
+        events: Callable[[Callable[[], None]], Events] = KernelEvents,
     ) -> None:
         self._settings, self._clock, self._journal = settings, clock, journal
         self._on_change = on_change
         self._kernel: Kernel = kernel if kernel is not None else LinuxKernel()
         self._prober = prober
-        self._events = KernelEvents(self.look)
-        self._watches: dict[str, _Watch] = {}
+        self._events = events(self.look)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._wakes: dict[str, asyncio.Event] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._deaf: asyncio.Task[None] | None = None
         self._started = False
-        self._make_watches()
+        self._watches = self._make_watches()
+        self._look()
 
     @property
     def states(self) -> tuple[LinkState, ...]:
@@ -63,190 +71,207 @@ class Monitor:
         return tuple(watch.state for watch in self._watches.values())
 
     async def start(self) -> None:
+        """Hear the kernel and probe. The first facts are there when this returns, and `on_change` was called for them."""
         self._started = True
-        self._events.start()
-        self.look()
+        if not self._events.start():
+            self._deaf = asyncio.create_task(self._look_now_and_then())
+        self._look()
         self._start_probes()
+        self._arm()
+        self._on_change()
 
     async def stop(self) -> None:
         self._started = False
         self._events.stop()
-        await self._end_tasks(list(self._watches.values()))
+        if self._timer is not None:
+            self._timer.cancel()
+        tasks = [*self._tasks.values(), *([self._deaf] if self._deaf is not None else [])]
+        self._tasks.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def replace(self, settings: Settings) -> None:
-        """A reload: what is known of links that did not change is kept."""
+        """A reload: what is known of links and relays that did not change is kept."""
         before = self._watches
-        self._settings, self._watches = settings, {}
-        self._make_watches()
-        ended = []
-        for name, watch in before.items():
-            if name in self._watches and watch.settings == self._watches[name].settings:
-                self._watches[name] = watch
-            else:
-                ended.append(watch)
-        for watch in ended:
-            self._end(watch)
+        self._settings = settings
+        self._watches = self._make_watches()
+        for name, watch in self._watches.items():
+            former = before.get(name)
+            if former is not None and former.settings == watch.settings:
+                watch.inherit(former)
+        for name in [*self._tasks]:
+            self._tasks.pop(name).cancel()
+        self._look()
         self._start_probes()
-        self.look()
+        self._arm()
+        self._on_change()
 
     def session_succeeded(self, link: str, relay: str) -> None:
         """A real session got its answers: that counts more than any probe."""
-        del relay
-        self._sign(link, Sign.SESSION_OK, "a session succeeded", None)
+        self._session(link, relay, Sign.SESSION_OK, "a session succeeded", None)
 
     def session_failed(self, link: str, relay: str, why: str, try_again_at: float | None) -> None:
-        """A real session failed on the line. A link that is not probed is usable again at `try_again_at`."""
-        del relay
-        self._sign(link, Sign.SESSION_FAILED, why, try_again_at)
+        """A real session failed on the line. A link that is not probed is usable again at `try_again_at` (wall clock; the
+        retry interval from now where it is None)."""
+        if try_again_at is None:
+            try_again_at = self._clock.now() + self._settings.queue.retry_interval
+        self._session(link, relay, Sign.SESSION_FAILED, why, try_again_at)
+
+    def link_event(self, interface: str, state: Literal["up", "down"]) -> tuple[str, ...]:
+        """A hook's word on an interface (`tidegate link event`). Returns the names of the links over it.
+
+        The kernel's facts are read again. Up: what failed is tried again at once. Down, where the kernel sees nothing of it:
+        a permanent link is not used until a probe succeeds or the retry interval is over.
+        """
+        facts = self._kernel.facts()
+        concerned = [
+            watch
+            for watch in self._watches.values()
+            if watch.settings.interface == interface
+            or (watch.settings.interface == DEFAULT and (state == "up" or interface in facts.default_routes))
+        ]
+        for watch in concerned:
+            if state == "up":
+                watch.give_another_chance()
+                self._wake(watch)
+            else:
+                again = self._clock.now() + self._settings.queue.retry_interval
+                watch.distrust(f"a hook said that {interface} is down", again)
+        self.look()
+        return tuple(watch.settings.name for watch in concerned)
 
     def look(self) -> None:
-        """Read the kernel's facts again. A carrier that came back gives a link that failed another chance."""
-        changed = False
-        for watch in self._watches.values():
-            was_up = watch.state.up
-            changed = self._judge(watch) or changed
-            if watch.state.up and not was_up and watch.line is Line.SILENT:
-                watch.line, watch.try_again_at = step(watch.line, Sign.AGAIN), None
-                self._judge(watch)
-                changed = True
-        if changed:
+        """Read the kernel's facts again, and say so if anything follows from them."""
+        if self._look():
             self._on_change()
+        self._arm()
 
     # -- signs --------------------------------------------------------------------------------------------------
 
-    def _sign(self, link: str, sign: Sign, why: str, try_again_at: float | None) -> None:
+    def _session(self, link: str, relay: str, sign: Sign, why: str, try_again_at: float | None) -> None:
         watch = self._watches.get(link)
         if watch is None:
             return  # a reload took the link away while its session ended
-        watch.line, watch.why = step(watch.line, sign), why
-        if watch.again is not None:
-            watch.again.cancel()
-            watch.again = None
-        watch.try_again_at = try_again_at if watch.line not in USABLE and watch.settings.probe is None else None
-        if watch.try_again_at is not None and self._started:
-            delay = max(0.0, watch.try_again_at - self._clock.now())
-            watch.again = asyncio.get_running_loop().call_later(delay, self._again, watch)
-        if self._judge(watch):
+        watch.heard_at = self._clock.monotonic()
+        watch.sign(relay, sign, why, try_again_at)
+        self._judge_all()
+
+    def _look(self) -> bool:
+        facts = self._kernel.facts()
+        changed = False
+        for watch in self._watches.values():
+            hosts = [relay.host for relay in watch.relays]
+            if watch.look(judge_line(watch.settings.interface, hosts, facts, self._kernel), self._clock.monotonic()):
+                self._wake(watch)
+            changed = self._judge(watch) or changed
+        return changed
+
+    def _judge_all(self) -> None:
+        changed = [self._judge(watch) for watch in self._watches.values()]
+        if any(changed):
             self._on_change()
+        self._arm()
 
-    def _again(self, watch: _Watch) -> None:
-        watch.again, watch.try_again_at = None, None
-        watch.line, watch.why = step(watch.line, Sign.AGAIN), "tried again"
-        if self._judge(watch):
-            self._on_change()
-
-    # -- judging ------------------------------------------------------------------------------------------------
-
-    def _judge(self, watch: _Watch) -> bool:
-        """Work out the state from facts and signs; True if it changed."""
-        settings, before = watch.settings, watch.state
-        carrier, has_route, why = self._facts(settings)
-        up = carrier and has_route
-        usable = up and watch.line in USABLE and not (settings.probe is not None and watch.line is Line.UNKNOWN)
-        if up:
-            why = watch.why if watch.line not in (Line.UNKNOWN, Line.ANSWERS) and watch.why else watch.line.value
-            if watch.line is Line.UNKNOWN:
-                why = "waiting for the first probe" if settings.probe is not None else "there is a route"
-        changed = (up, usable) != (before.up, before.usable)
-        state = replace(
-            before,
-            carrier=carrier,
-            has_route=has_route,
-            up=up,
-            usable=usable,
-            why=why,
-            since=self._clock.now() if changed else before.since,
-            relay_answers=None if watch.line is Line.UNKNOWN else watch.line in USABLE,
-            try_again_at=watch.try_again_at,
-        )
-        watch.state = state
+    def _judge(self, watch: Watch) -> bool:
+        """Work out the state from facts and signs; True if it changed in anything."""
+        before = watch.state
+        state, changed = watch.judge(self._clock.now(), self._clock.monotonic())
         if changed:
-            word = "up" if up and (usable or settings.kind != "permanent") else "down"
-            self._journal.record(LinkChanged(settings.name, word, why))
+            word = "up" if state.up and (state.usable or state.kind != "permanent") else "down"
+            self._journal.record(LinkChanged(state.name, word, state.why))
         return state != before
 
-    def _facts(self, settings: LinkSettings) -> tuple[bool, bool, str]:
-        """Carrier, route, and why not."""
-        if settings.interface == "default":
-            if self._reaches_a_relay(settings):
-                return True, True, "there is a route"
-            return True, False, "no route to the relay"
-        if not self._kernel.carrier(settings.interface):
-            return False, False, f"{settings.interface} has no carrier"
-        if not self._kernel.has_address(settings.interface):
-            return True, False, f"{settings.interface} has no address"
-        if not self._kernel.has_default_route(settings.interface) and not self._reaches_a_relay(settings):
-            return True, False, f"no route over {settings.interface}"
-        return True, True, "there is a route"
+    # -- time -----------------------------------------------------------------------------------------------------
 
-    def _reaches_a_relay(self, settings: LinkSettings) -> bool:
-        """A relay given by address is asked for by its route; a name by the default route, since a look-up is a packet."""
-        relays = self._relays(settings)
-        if not relays:
-            return self._kernel.has_default_route(None)
-        return any(self._reaches(relay.host) for relay in relays)
+    def _arm(self) -> None:
+        """One timer for the next moment at which time alone changes a state."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._started:
+            return
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        waits = [w for watch in self._watches.values() if (w := watch.next_moment(now, monotonic)) is not None]
+        if waits:
+            # A moment longer, so that it has come by either clock; never longer than an hour, in case the clock is set.
+            delay = min(min(waits) + 0.01, 3600.0)
+            self._timer = asyncio.get_running_loop().call_later(delay, self.time_passed)
 
-    def _reaches(self, host: str) -> bool:
-        if host == "localhost":
-            return True
-        try:
-            ipaddress.ip_address(host)
-        except ValueError:
-            return self._kernel.has_default_route(None)
-        return self._kernel.reaches(host)
+    def time_passed(self) -> None:
+        """The moment is there at which a link that failed is given another chance, or one that fell is trusted again."""
+        for watch in self._watches.values():
+            watch.give_another_chance(self._clock.now())
+        self._judge_all()
 
-    def _relays(self, settings: LinkSettings) -> tuple[RelaySettings, ...]:
-        named = tuple(relay for relay in self._settings.relays if relay.name == settings.relay)
-        return named or self._settings.relays
+    async def _look_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(DEAF_INTERVAL)
+            self.look()
 
-    # -- probes -------------------------------------------------------------------------------------------------
+    # -- probes ---------------------------------------------------------------------------------------------------
 
     def _start_probes(self) -> None:
         if not self._started:
             return
-        for watch in self._watches.values():
-            settings = watch.settings
-            if settings.kind == "permanent" and settings.probe is not None and watch.task is None:
-                watch.task = asyncio.create_task(self._probing(watch, settings.probe), name=f"probe {settings.name}")
+        for name, watch in self._watches.items():
+            if watch.is_probed and name not in self._tasks:
+                self._wakes[name] = asyncio.Event()
+                self._tasks[name] = asyncio.create_task(self._probing(watch), name=f"probe {name}")
 
-    async def _probing(self, watch: _Watch, interval: float) -> None:
-        """Probe in turn the relays of the link until one answers; while one failed probe is doubted, ask again sooner."""
+    def _wake(self, watch: Watch) -> None:
+        """Probe at once: the line has come back."""
+        if (wake := self._wakes.get(watch.settings.name)) is not None:
+            wake.set()
+
+    async def _probing(self, watch: Watch) -> None:
+        """While the line is up and idle, ask its relays in turn until one answers; while they waver, ask again sooner."""
+        interval = watch.settings.probe
+        wake = self._wakes[watch.settings.name]
+        assert interval is not None
         while True:
-            if watch.state.up and (relays := self._relays(watch.settings)):
-                failed: str | None = None
-                for relay in relays:
-                    failed = await self._prober(relay, self._settings.hostname)
-                    if failed is None:
-                        break
-                sign = Sign.PROBE_OK if failed is None else Sign.PROBE_FAILED
-                self._sign(watch.settings.name, sign, failed or "a probe succeeded", None)
-            soon = watch.line in (Line.DOUBTED, Line.RETURNING)
-            await asyncio.sleep(min(interval, max(1.0, interval / 4)) if soon else interval)
+            wake.clear()
+            if watch.state.up:
+                await self._probe_relays(watch)
+                delay: float | None = max(1.0, interval / 4) if watch.is_wavering else interval
+            else:
+                delay = None  # the kernel will say when there is anything to ask
+            while delay is not None and delay > 0:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(delay):
+                        await wake.wait()
+                # A session that ended meanwhile said more than a probe could: the line is not idle.
+                heard = watch.heard_at
+                delay = 0.0 if wake.is_set() or heard is None else heard + interval - self._clock.monotonic()
+            if delay is None:
+                await wake.wait()
 
-    def _make_watches(self) -> None:
-        for settings in self._settings.links:
-            state = LinkState(
-                settings.name,
-                settings.kind,
-                settings.interface,
-                carrier=False,
-                has_route=False,
-                up=False,
-                usable=False,
-                why="not looked at yet",
-                since=self._clock.now(),
+    async def _probe_relays(self, watch: Watch) -> None:
+        settings = watch.settings
+        interface = None if settings.interface == DEFAULT else settings.interface
+        for relay in watch.relays:
+            # A certificate costs a handshake: asked for where an answer would be news, and may be somebody else's.
+            question = Question(
+                relay, self._settings.hostname, interface, certificate=watch.belief(relay.name) is not Belief.ANSWERS
             )
-            self._watches[settings.name] = watch = _Watch(settings, state)
-            self._judge(watch)
+            try:
+                failed = await self._prober(question)
+            except Exception as exc:  # the top of a worker's loop: a probe that breaks is a probe that failed
+                failed = f"{relay.host} could not be asked ({type(exc).__name__}: {exc})"
+            if not watch.state.up:
+                return  # it fell meanwhile; what the probe met is the fall
+            sign = Sign.PROBE_OK if failed is None else Sign.PROBE_FAILED
+            watch.sign(relay.name, sign, failed or "the relay answers")
+            self._judge_all()
+            if failed is None:
+                return
 
-    def _end(self, watch: _Watch) -> None:
-        if watch.again is not None:
-            watch.again.cancel()
-        if watch.task is not None:
-            watch.task.cancel()
+    # -- parts ----------------------------------------------------------------------------------------------------
 
-    async def _end_tasks(self, watches: list[_Watch]) -> None:
-        for watch in watches:
-            self._end(watch)
-        tasks = [watch.task for watch in watches if watch.task is not None]
-        await asyncio.gather(*tasks, return_exceptions=True)
+    def _make_watches(self) -> dict[str, Watch]:
+        now = self._clock.now()
+        return {link.name: Watch(link, self._relays(link), now) for link in self._settings.links}
+
+    def _relays(self, link: LinkSettings) -> Sequence[RelaySettings]:
+        """Those that this link may use: its own, else all in order."""
+        return [relay for relay in self._settings.relays if relay.name == link.relay] or self._settings.relays

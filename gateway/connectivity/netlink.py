@@ -15,6 +15,12 @@ GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400  # link, IPv4 address, IPv4 route, IP
 SETTLE = 0.05
 """Seconds over which a burst of messages becomes one look."""
 
+STORM = 0.25
+"""The same after a run of looks without a second's pause between them: routers with a full table never fall silent."""
+
+RUN = 8
+"""Looks in such a run that are still quick."""
+
 
 class KernelEvents:
     """Calls `on_change` in the loop soon after the kernel said that anything changed."""
@@ -23,21 +29,24 @@ class KernelEvents:
         self._on_change = on_change
         self._socket: socket.socket | None = None
         self._pending: asyncio.TimerHandle | None = None
+        self._looked = float("-inf")
+        self._run = 0
 
-    def start(self) -> None:
-        """Listen. Where the kernel has no rtnetlink (a sandbox), nothing is heard and nothing fails."""
+    def start(self) -> bool:
+        """Listen. False where the kernel has no rtnetlink (a sandbox): then nothing will be heard."""
         try:
             listener = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
         except OSError:
-            return
+            return False
         try:
             listener.bind((0, GROUPS))
         except OSError:
             listener.close()
-            return
+            return False
         listener.setblocking(False)
         self._socket = listener
         asyncio.get_running_loop().add_reader(listener, self._readable)
+        return True
 
     def stop(self) -> None:
         if self._pending is not None:
@@ -56,10 +65,13 @@ class KernelEvents:
             except BlockingIOError:
                 break
             except OSError:
-                break  # ENOBUFS: messages were lost, which is also a reason to look
+                continue  # ENOBUFS: messages were lost, which is also a reason to look; the rest can still be read
         if self._pending is None:
-            self._pending = asyncio.get_running_loop().call_later(SETTLE, self._look)
+            loop = asyncio.get_running_loop()
+            self._run = self._run + 1 if loop.time() - self._looked < 1.0 else 0
+            self._pending = loop.call_later(SETTLE if self._run < RUN else STORM, self._look)
 
     def _look(self) -> None:
         self._pending = None
+        self._looked = asyncio.get_running_loop().time()
         self._on_change()

@@ -1,61 +1,138 @@
-"""Ask a relay itself whether it answers: connect, greeting, EHLO, QUIT. Never a third party, and only on permanent links."""
+"""Ask a relay itself whether it answers: connect, greeting, EHLO, QUIT. Never a third party, and only on permanent links.
+
+Where the relay's certificate is asked for too, a portal that answers in its place is told by its name (DESIGN section 6). Which
+certificate counts in a session is the courier's business; a pinned key is not looked at here.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
+from dataclasses import dataclass
 
 from gateway.config.settings import RelaySettings
+from gateway.connectivity.names import addresses_of
 
 TIMEOUT = 20.0
 """Seconds for the whole probe."""
 
 _MOST_LINES = 100
+_LONGEST_LINE = 4096
 
 
-async def probe(relay: RelaySettings, hostname: str, timeout: float = TIMEOUT) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Question:
+    """`interface`: the one to use, None for whatever the kernel takes. `certificate`: look at the relay's, too."""
+
+    relay: RelaySettings
+    hostname: str
+    interface: str | None = None
+    certificate: bool = False
+
+
+class _Answer(Exception):
+    """Not the answer of our relay; the text says what came instead."""
+
+
+async def probe(question: Question, timeout: float = TIMEOUT) -> str | None:
     """None if the relay answered as a mail server does, else one sentence that says what happened instead."""
+    host = question.relay.host
     try:
         async with asyncio.timeout(timeout):
-            return await _probe(relay, hostname)
+            await _probe(question)
+            return None
     except TimeoutError:
-        return f"{relay.host} does not answer within {timeout:g} s"
+        return f"{host} does not answer within {timeout:g} s"
+    except ssl.SSLCertVerificationError as exc:
+        return f"{host} shows a certificate that is not its own: {exc.verify_message or exc.reason}"
     except ssl.SSLError as exc:
-        return f"{relay.host}: {exc.reason or exc}"
-    except OSError as exc:
-        return f"{relay.host} does not answer ({exc.strerror or exc})"
+        return f"{host} does not encrypt as it should: {exc.reason or exc}"
+    except _Answer as exc:
+        return f"{host} {exc}"
+    except (OSError, UnicodeError) as exc:
+        return f"{host} does not answer ({getattr(exc, 'strerror', None) or exc})"
 
 
-async def _probe(relay: RelaySettings, hostname: str) -> str | None:
-    context = None
-    if relay.tls == "implicit":
-        context = ssl.create_default_context(cafile=str(relay.ca) if relay.ca is not None else None)
-        if relay.pin is not None:  # the pin is the courier's to check; the probe only asks for an answer
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    reader, writer = await asyncio.open_connection(relay.host, relay.port, ssl=context, limit=4096)
+async def _probe(question: Question) -> None:
+    relay = question.relay
+    sock = await _connect(relay.host, relay.port, question.interface)
+    context = _context(relay) if relay.tls == "implicit" else None
     try:
-        greeting = await _reply(reader)
-        if not greeting.startswith(b"220"):
-            return f"{relay.host} does not greet like a mail server"
-        writer.write(f"EHLO {hostname}\r\n".encode())
-        answer = await _reply(reader)
-        writer.write(b"QUIT\r\n")
-        if not answer.startswith(b"250"):
-            return f"{relay.host} does not answer EHLO like a mail server"
-        return None
-    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-        return f"{relay.host} hung up, or did not talk like a mail server"
+        reader, writer = await asyncio.open_connection(
+            sock=sock, ssl=context, server_hostname=_name(relay) if context else None, limit=_LONGEST_LINE
+        )
+    except BaseException:
+        sock.close()
+        raise
+    try:
+        await _talk(question, reader, writer)
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as exc:
+        raise _Answer("hung up, or did not talk like a mail server") from exc
     finally:
         writer.close()
-        with contextlib.suppress(OSError, ssl.SSLError):
+        with contextlib.suppress(OSError):
             await writer.wait_closed()
 
 
-async def _reply(reader: asyncio.StreamReader) -> bytes:
-    """The last line of a reply; bounded in lines, and each line by the reader's limit."""
+async def _talk(question: Question, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    relay = question.relay
+    if not (await _reply(reader))[-1].startswith(b"220"):
+        raise _Answer("does not greet like a mail server")
+    hello = b"EHLO " + question.hostname.encode("ascii", "replace") + b"\r\n"
+    writer.write(hello)
+    answer = await _reply(reader)
+    if not answer[-1].startswith(b"250"):
+        raise _Answer("does not answer EHLO like a mail server")
+    if question.certificate and relay.tls in ("required", "opportunistic") and relay.pin is None:
+        offers = any(line[4:].strip().upper() == b"STARTTLS" for line in answer)
+        if offers:
+            writer.write(b"STARTTLS\r\n")
+            if (await _reply(reader))[-1].startswith(b"220"):
+                await writer.start_tls(_context(relay), server_hostname=_name(relay))
+        elif relay.tls == "required":
+            raise _Answer("does not offer encryption")
+    writer.write(b"QUIT\r\n")
+    await writer.drain()
+
+
+def _context(relay: RelaySettings) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(relay.ca) if relay.ca is not None else None)
+    if relay.pin is not None or relay.tls == "opportunistic":
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def _name(relay: RelaySettings) -> str:
+    return relay.host.removeprefix("[").removesuffix("]")
+
+
+async def _connect(host: str, port: int, interface: str | None) -> socket.socket:
+    loop = asyncio.get_running_loop()
+    failure: OSError | None = None
+    for family, address in await addresses_of(host, port):
+        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            if interface is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
+            await loop.sock_connect(sock, address)
+            return sock
+        except OSError as exc:
+            sock.close()
+            failure = failure or exc
+        except BaseException:
+            sock.close()
+            raise
+    raise failure or OSError(f"{host} has no address")
+
+
+async def _reply(reader: asyncio.StreamReader) -> list[bytes]:
+    """The lines of a reply; bounded in number, and each by the reader's limit."""
+    lines = []
     for _ in range(_MOST_LINES):
         line = await reader.readuntil(b"\n")
+        lines.append(line)
         if line[3:4] != b"-":
-            return line
+            return lines
     raise asyncio.LimitOverrunError("a reply without end", 0)

@@ -1,0 +1,67 @@
+"""Is a link's line there: carrier, address, route? Pure, from what the kernel said (DESIGN section 6)."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.connectivity.kernel import Kernel, KernelFacts
+
+DEFAULT = "default"
+"""The `interface:` of a link that is up when the kernel has a route to the relay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """`why` says in a few words what is missing, or that nothing is."""
+
+    carrier: bool
+    has_route: bool
+    why: str
+    addresses: tuple[str, ...] = ()
+
+    @property
+    def up(self) -> bool:
+        return self.carrier and self.has_route
+
+
+def judge_line(interface: str, hosts: Sequence[str], facts: KernelFacts, kernel: Kernel) -> Line:
+    """`hosts`: of the relays that this link may use, in order, as configured."""
+    if interface == DEFAULT:
+        return _default(hosts, facts, kernel)
+    found = facts.interfaces.get(interface)
+    if found is None:
+        return Line(False, False, f"there is no interface {interface}")
+    if not found.carrier:
+        return Line(False, False, f"{interface} has no carrier", found.addresses)
+    if not found.addresses:
+        return Line(True, False, f"{interface} has no address")
+    leads_out = interface in facts.default_routes or any(
+        kernel.route(address) == interface for host in hosts for address in _addresses(host, kernel)
+    )
+    why = "there is a route" if leads_out else f"no route over {interface}"
+    return Line(True, leads_out, why, found.addresses)
+
+
+def _default(hosts: Sequence[str], facts: KernelFacts, kernel: Kernel) -> Line:
+    """Up by the way to a relay whose address is known; to a name by a default route, since a look-up would be a packet."""
+    dark: list[str] = []  # interfaces that routes lead to and that have no carrier
+    for host in hosts or ("",):
+        addresses = _addresses(host, kernel)
+        ways = {kernel.route(address) for address in addresses} if addresses else set(facts.default_routes)
+        for way in sorted(way for way in ways if way is not None):
+            if facts.has_carrier(way):
+                return Line(True, True, f"there is a route over {way}", facts.interfaces[way].addresses)
+            dark.append(way)
+    if dark:
+        return Line(False, True, f"{dark[0]} has no carrier")
+    return Line(True, False, f"no route to {hosts[0]}" if hosts else "no route")
+
+
+def _addresses(host: str, kernel: Kernel) -> tuple[str, ...]:
+    literal = host.removeprefix("[").removesuffix("]").partition("%")[0]
+    try:
+        return (str(ipaddress.ip_address(literal)),)
+    except ValueError:
+        return kernel.known_addresses(host) if host else ()

@@ -1,0 +1,196 @@
+"""The monitor against the kernel's own interfaces and routes, in a network namespace that the test makes and removes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.labs import ROOT
+
+
+def why_not() -> str | None:
+    if os.geteuid() != 0:
+        return "making a network namespace needs root"
+    if shutil.which("ip") is None:
+        return "iproute2 is not installed"
+    made = subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False)
+    return None if made.returncode == 0 else "this machine makes no network namespaces"
+
+
+REASON = why_not()
+pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
+
+
+class Namespace:
+    """`branch` with eth0, whose other end is `far` in a namespace of its own; the far end's state is the carrier."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.far = name, f"{name}f"
+
+    def ip(self, *words: str, far: bool = False) -> None:
+        subprocess.run(["ip", "-n", self.far if far else self.name, *words], check=True, capture_output=True)
+
+    def make(self) -> None:
+        for name in (self.name, self.far):
+            subprocess.run(["ip", "netns", "add", name], check=True, capture_output=True)
+        self.ip("link", "set", "lo", "up")
+        self.ip("link", "add", "eth0", "type", "veth", "peer", "name", "far0", "netns", self.far)
+        self.ip("link", "set", "far0", "up", far=True)
+        self.ip("addr", "add", "10.1.0.1/24", "dev", "far0", far=True)
+
+    def come_up(self) -> None:
+        self.ip("link", "set", "eth0", "up")
+        self.ip("addr", "add", "10.1.0.2/24", "dev", "eth0")
+        self.ip("route", "add", "default", "via", "10.1.0.1")
+
+    def remove(self) -> None:
+        for name in (self.name, self.far):
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
+@pytest.fixture
+def namespace() -> Iterator[Namespace]:
+    made = Namespace(f"tg{os.getpid()}")
+    try:
+        made.make()
+        yield made
+    finally:
+        made.remove()
+
+
+class Watcher:
+    """The monitor's process, and the states it told."""
+
+    def __init__(self, namespace: Namespace, *words: str) -> None:
+        command = ["ip", "netns", "exec", namespace.name, sys.executable, "-m", "tests.support.monitor_process", *words]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        self._states: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._states.put(json.loads(line))
+
+    def until(self, condition: Callable[[dict[str, Any]], bool], within: float = 15.0) -> dict[str, Any]:
+        """The first state told from now on that fits."""
+        deadline = time.monotonic() + within
+        seen = []
+        while (left := deadline - time.monotonic()) > 0:
+            with contextlib.suppress(queue.Empty):
+                seen.append(self._states.get(timeout=left))
+                if condition(seen[-1]):
+                    return seen[-1]
+        raise AssertionError(f"not seen within {within:g} s: {seen}")
+
+    def end(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+        self._reader.join(10)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+@contextlib.contextmanager
+def watching(namespace: Namespace, *words: str) -> Iterator[Watcher]:
+    watcher = Watcher(namespace, *words)
+    try:
+        yield watcher
+    finally:
+        watcher.end()
+
+
+def test_carrier_address_and_route_are_seen_as_they_come_and_go(namespace: Namespace, tmp_path: Path) -> None:
+    kernel = tmp_path / "kernel"
+    with kernel.open("w") as out, watching(namespace, "eth0", "permanent", "smtp.hq.example", "25", "none") as watcher:
+        assert watcher.until(lambda s: True)["why"] == "line: eth0 has no carrier"
+        namespace.come_up()
+        assert watcher.until(lambda s: s["mode"] == "online")["addresses"] == ["10.1.0.2"]
+        listener = subprocess.Popen(["ip", "-n", namespace.name, "-ts", "monitor", "link"], stdout=out)
+        try:
+            namespace.ip("link", "set", "far0", "down", far=True)  # the cable is pulled at the other end
+            lost = watcher.until(lambda s: s["mode"] == "offline")
+            assert lost["why"] == "line: eth0 has no carrier"
+            while "NO-CARRIER" not in kernel.read_text():
+                time.sleep(0.01)
+        finally:
+            listener.terminate()
+            listener.wait(10)
+        # The kernel itself, for all namespaces together, tells of carriers at most once a second; ours is what follows.
+        assert lost["at"] - told_at(kernel.read_text()) < 0.2
+        namespace.ip("link", "set", "far0", "up", far=True)
+        watcher.until(lambda s: s["up"])
+
+
+def told_at(monitored: str) -> float:
+    """When `ip monitor` heard that a carrier was lost."""
+    line = next(line for line in monitored.splitlines() if "NO-CARRIER" in line)
+    return datetime.fromisoformat(line[1 : line.index("]")]).timestamp()
+
+
+def test_the_loss_of_a_default_route_that_nobody_announces_is_seen(namespace: Namespace) -> None:
+    namespace.come_up()
+    with watching(namespace, "default", "permanent", "smtp.hq.example", "25", "none") as watcher:
+        watcher.until(lambda s: s["mode"] == "online")
+        namespace.ip("link", "set", "eth0", "down")
+        assert watcher.until(lambda s: not s["up"])["why"] == "line: no route to smtp.hq.example"
+        namespace.ip("link", "set", "eth0", "up")
+        namespace.ip("route", "add", "default", "via", "10.1.0.1")
+        watcher.until(lambda s: s["mode"] == "online")
+
+
+def test_a_link_over_default_loses_its_relay_with_the_carrier_of_the_way_to_it(namespace: Namespace) -> None:
+    namespace.come_up()
+    with watching(namespace, "default", "permanent", "10.1.0.1", "25", "none") as watcher:
+        watcher.until(lambda s: s["mode"] == "online")
+        namespace.ip("link", "set", "far0", "down", far=True)
+        assert watcher.until(lambda s: not s["up"])["why"] == "line: eth0 has no carrier"
+
+
+def test_a_probe_finds_the_relay_through_the_line_and_misses_it_when_it_is_gone(namespace: Namespace) -> None:
+    namespace.come_up()
+    relay = subprocess.Popen(
+        ["ip", "netns", "exec", namespace.far, sys.executable, "-c", RELAY], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert relay.stdout is not None
+        assert relay.stdout.readline() == "ready\n"
+        with watching(namespace, "eth0", "permanent", "10.1.0.1", "2525", "1") as watcher:
+            watcher.until(lambda s: s["usable"])
+            relay.kill()
+            silent = watcher.until(lambda s: s["up"] and not s["usable"])
+            assert silent["mode"] == "offline"
+            assert "10.1.0.1 does not answer" in silent["why"]
+    finally:
+        relay.kill()
+        relay.wait(10)
+        assert relay.stdout is not None
+        relay.stdout.close()
+
+
+RELAY = """
+import socket
+listener = socket.create_server(("10.1.0.1", 2525))
+print("ready", flush=True)
+while True:
+    connection, _ = listener.accept()
+    connection.sendall(b"220 hq.example ESMTP\\r\\n")
+    connection.recv(1000)
+    connection.sendall(b"250-hq.example\\r\\n250 8BITMIME\\r\\n")
+    connection.recv(1000)
+    connection.close()
+"""

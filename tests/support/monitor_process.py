@@ -1,0 +1,42 @@
+"""A monitor in a process of its own, for tests that put it into a network namespace. Prints a JSON line at each change.
+
+python -m tests.support.monitor_process INTERFACE KIND RELAY_HOST RELAY_PORT PROBE_SECONDS|none
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+from gateway.clock import SystemClock
+from gateway.config.settings import LinkSettings, RelaySettings, Settings
+from gateway.connectivity.mode import judge_mode
+from gateway.connectivity.monitor import Monitor
+from gateway.events import Journal
+
+
+async def main(interface: str, kind: str, host: str, port: str, probe: str) -> None:
+    link = LinkSettings("line", interface, kind, probe=None if probe == "none" else float(probe))  # type: ignore[arg-type]  # the test's own word
+    relay = RelaySettings("hq", host, int(port), tls="none")
+    settings = Settings(None, "gw.example", Path("spool"), links=(link,), relays=(relay,))
+
+    def tell() -> None:
+        state = monitor.states[0]
+        mode, why = judge_mode("auto", monitor.states)
+        row = {"at": time.time(), "up": state.up, "usable": state.usable, "mode": mode, "why": why}
+        print(json.dumps(row | {"carrier": state.carrier, "addresses": state.addresses}), flush=True)
+
+    monitor = Monitor(settings, clock=SystemClock(), journal=Journal(), on_change=tell)
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    await monitor.start()
+    await ended.wait()
+    await monitor.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
