@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from gateway.clock import Clock
 from gateway.config.settings import Address, ListenSettings, Settings
-from gateway.errors import ConfigurationError, GatewayError
+from gateway.errors import Exit, GatewayError
 from gateway.events import Alarm, Journal
 from gateway.mail.envelope import Class
 from gateway.reception import replies
@@ -43,6 +43,8 @@ _Place = tuple[Address, int]
 
 class ListenError(GatewayError):
     """An address cannot be listened on; the text says which and why."""
+
+    exit_code = Exit.CANT_CREATE
 
 
 class Listener:
@@ -181,24 +183,21 @@ class Reception:
     def replace(self, settings: Settings) -> None:
         """New rules for new sessions; listeners that differ are closed and opened. Sessions there are go on as they began.
 
-        A new address that cannot be listened on, or a file that cannot be used, is recorded as an alarm: the other
-        listeners work; one whose certificate or users are missing is closed, since open it would promise too little.
+        Raises ConfigurationError where certificate, key or users cannot be used; then all stays as it was. A new address
+        that cannot be listened on is recorded as an alarm, and the other listeners work.
         """
-        previous = self._changing
-        self._settings = settings
+        tls, users = self._load_files(settings)
+        previous, replaced = self._changing, self._users
+        self._settings, self._tls, self._users = settings, tls, users
+        if replaced is not None:
+            replaced.close()
         self._changing = asyncio.get_running_loop().create_task(self._change(settings, previous))
 
     async def _change(self, settings: Settings, previous: asyncio.Task[None] | None) -> None:
         if previous is not None:
             await asyncio.wait([previous])
-        users = self._users
-        try:
-            self._tls, self._users = self._load_files(settings)
-        except ConfigurationError as exc:
-            self._tls, self._users = None, None
-            self._journal.record(Alarm(about="listen", what=str(exc)))
-        if users is not None:
-            users.close()
+        if settings is not self._settings:
+            return  # replaced again in the meantime
         wanted = dict(_places(settings))
         for place in [place for place in self._listeners if place not in wanted]:
             self._listeners.pop(place).close()
