@@ -57,8 +57,8 @@ async def probe(question: Question, timeout: float = TIMEOUT) -> str | None:
 
 async def _probe(question: Question) -> None:
     relay = question.relay
-    sock = await _connect(relay.host, relay.port, question.interface)
     context = _context(relay) if relay.tls == "implicit" else None
+    sock = await _connect(relay.host, relay.port, question.interface)
     try:
         reader, writer = await asyncio.open_connection(
             sock=sock, ssl=context, server_hostname=_name(relay) if context else None, limit=_LONGEST_LINE
@@ -68,7 +68,9 @@ async def _probe(question: Question) -> None:
         raise
     try:
         await _talk(question, reader, writer)
-    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as exc:
+    except ssl.SSLError:
+        raise
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as exc:
         raise _Answer("hung up, or did not talk like a mail server") from exc
     finally:
         writer.close()
