@@ -122,6 +122,7 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     octets_out: int
     octets_in: int
     why: str
+    end: str | None = None  # how it ended: done, unreachable, refused, tls, auth, busy, broken, setup, damaged
 
 
 class ForecastRow(msgspec.Struct, frozen=True, kw_only=True):

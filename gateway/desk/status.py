@@ -147,4 +147,5 @@ def session_row(session: SessionRecord, zone: tzinfo) -> SessionRow:
         octets_out=session.octets_out,
         octets_in=session.octets_in,
         why=session.why,
+        end=session.end,
     )

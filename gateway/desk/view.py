@@ -35,7 +35,7 @@ def queue_row(
     return QueueRow(
         id=record.id,
         created=iso(record.created, zone),
-        next_try=next_try_row(_next_try(verdict, claimed), zone),
+        next_try=next_try_row(next_try_of(verdict, claimed), zone),
         size=record.size,
         sender=record.reverse_path,
         to=[recipient.address for recipient in record.pending],
@@ -46,7 +46,8 @@ def queue_row(
     )
 
 
-def _next_try(verdict: Decision, claimed: bool) -> NextTry:
+def next_try_of(verdict: Decision, claimed: bool) -> NextTry:
+    """The Next Try column of a message with this verdict."""
     if claimed:
         return NextTry("asap")
     if isinstance(verdict, Go):
@@ -80,7 +81,7 @@ def explanation(record: Record, situation: Situation, *, sending: Sending | None
     zone = situation.calendar.file.timezone
     checks: list[Check] = []
     verdict = decide(facts_of(record, claimed=sending is not None), situation, checks)
-    next_try = _next_try(verdict, sending is not None)
+    next_try = next_try_of(verdict, sending is not None)
     return Explanation(
         id=record.id,
         verdict=_sentence(record, verdict, next_try, sending, situation),
@@ -129,4 +130,4 @@ def sending_row(sending: Sending, now: float) -> SendingRow:
     )
 
 
-__all__ = ["MessageFacts", "explanation", "iso", "next_try_row", "queue_row", "sending_row"]
+__all__ = ["MessageFacts", "explanation", "iso", "next_try_of", "next_try_row", "queue_row", "sending_row"]

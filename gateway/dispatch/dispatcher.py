@@ -10,19 +10,20 @@ import asyncio
 import contextlib
 import heapq
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.clock import Clock
 from gateway.config.rules import ScheduleFile
 from gateway.config.settings import ModeName, RelaySettings, Settings
 from gateway.connectivity.mode import judge_mode
 from gateway.connectivity.monitor import Monitor
+from gateway.courier.capabilities import Capabilities
 from gateway.courier.contract import Feed, SessionEnd
 from gateway.dispatch import orders as standing
 from gateway.dispatch.conditions import Conditions
-from gateway.dispatch.decide import GRACE, decide, fits_no_opening
+from gateway.dispatch.decide import GRACE, decide, fits_no_opening, why_never
 from gateway.dispatch.facts import Decision, Go, MessageFacts, Mode, OpenWindow, Push, Situation
 from gateway.dispatch.lane import Lane, LaneFeed, Sending, SessionRecord
 from gateway.dispatch.order import order_key
@@ -32,9 +33,12 @@ from gateway.dispatch.settler import Settler
 from gateway.dispatch.speed import SpeedBook
 from gateway.dispatch.timetable import Timetable
 from gateway.dispatch.troubles import Troubles, Uptime, trouble_kind
-from gateway.events import Alarm, Journal, ModeChanged, SessionEnded, WindowEdge
+from gateway.dispatch.words import time_words
+from gateway.events import Alarm, HeldItem, Journal, ModeChanged, SessionEnded, WindowEdge
+from gateway.mail.envelope import Class
 from gateway.schedule.calendar import Opening
 from gateway.spool.entry import Entry
+from gateway.spool.record import Record
 from gateway.spool.spool import Spool
 
 LINGER = 2.0
@@ -81,6 +85,8 @@ class Dispatcher:
         self._links_up = {state.name for state in monitor.states if state.up}
         self._pushed: dict[str, Push] = {}
         self._conditions = Conditions()
+        self._suspects: set[str] = set()  # refused with 5.7.x when first in a session (P9): others go before them
+        self.offers: dict[str, Capabilities] = {}  # by relay, what its last greeting offered
         self.sending: dict[str, Sending] = {}
         self.sessions: deque[SessionRecord] = deque(maxlen=100)
         self._wake = asyncio.Event()
@@ -161,6 +167,24 @@ class Dispatcher:
     def verdict(self, entry: Entry, push: Push | None) -> Decision:
         """What the decision says now, with or without an operator's wish."""
         return decide(self._facts(entry, push), self.situation())
+
+    def leaves(self, entry: Entry) -> str | None:
+        """When a message just accepted leaves, for its 250; None where that is now, or not to be said."""
+        verdict = self.verdict(entry, None)
+        if isinstance(verdict, Go) or verdict.next_try.at is None:
+            return None
+        when = time_words(verdict.next_try.at, self._clock.now(), self.timetable.schedule.timezone)
+        window = f", window {verdict.next_try.window}" if verdict.next_try.window is not None else ""
+        return f"leaves about {when}{window}"
+
+    def refuses(self, message_class: Class, size: int) -> str | None:
+        """Offline by choice, and no enabled window would ever send it: the sentence for a 552, while its sender is there."""
+        situation = self.situation()
+        if self.timetable.orders.mode != "offline" or not self.timetable.calendar.has_windows():
+            return None
+        if any(w.enabled and w.admits(message_class, size) for w in self.timetable.schedule.all_windows):
+            return None
+        return why_never(MessageFacts("", situation.now, size, message_class), situation)
 
     # -- orders of the operator ---------------------------------------------------------------------------------
 
@@ -289,6 +313,7 @@ class Dispatcher:
             entry = self._spool.entries.get(item)
             if entry is None:
                 self._pushed.pop(item, None)
+                self._suspects.discard(item)
                 continue
             if not entry.claimed:
                 self._offer(self.facts(entry), situation)
@@ -301,7 +326,8 @@ class Dispatcher:
             if lane is None or (lane.relay != verdict.relay and lane.task is None):
                 lane = self._lanes[key] = Lane(verdict.link, verdict.relay)
             first = fits_no_opening(message, situation, verdict)
-            lane.offer(order_key(message, starts_first=first), message.id)
+            key = order_key(message, starts_first=first, starts_last=message.id in self._suspects)
+            lane.offer(key, message.id)
         elif verdict.wake is not None:
             if verdict.wake == message.due:
                 heapq.heappush(self._dues, (verdict.wake, message.id))
@@ -379,7 +405,7 @@ class Dispatcher:
 
     def _session_over(self, lane: Lane, feed: LaneFeed, record: SessionRecord, end: SessionEnd) -> None:
         now = self._clock.now()
-        record.ended, record.why = now, end.text
+        record.ended, record.why, record.end = now, end.text, end.why
         record.octets_out, record.octets_in = end.octets_out, end.octets_in
         if self.speeds.add(lane.link, end.octets_out, end.seconds - feed.idle):
             self._speeds_unsaved = True
@@ -402,7 +428,14 @@ class Dispatcher:
         relay = lane.relay.name
         if end.alarm:
             self._journal.record(Alarm(relay, end.text))
-        kind = trouble_kind(end, feed.interrupted)
+        if end.offers is not None:
+            self.offers[relay] = end.offers
+        if end.why == "setup":
+            self._suspects |= feed.put_off
+        elif end.why == "damaged":
+            self._tasks_of_ours(self._hold_damaged(feed.put_off, end.text))
+        idle = feed.taken == 0 and bool(lane.heap)
+        kind = trouble_kind(end, interrupted=feed.interrupted, idle_while_mail_waits=idle)
         if kind is None:
             if self._troubles.succeeded(relay):
                 self.reconsider()
@@ -414,6 +447,19 @@ class Dispatcher:
         else:
             self._monitor.session_succeeded(lane.link, relay)
         self.reconsider()
+
+    async def _hold_damaged(self, ids: Iterable[str], why: str) -> None:
+        """Octets that must not leave (P6) do not mend by waiting: a person has to look."""
+
+        def hold(record: Record) -> None:
+            record.held, record.hold_note = True, why
+
+        for item in await self._spool.update(list(ids), hold):
+            self._journal.record(HeldItem(item, why))
+
+    def _tasks_of_ours(self, work: Coroutine[Any, Any, None]) -> None:
+        assert self._tasks is not None
+        self._tasks.create_task(work)
 
     def links_changed(self) -> None:
         """The monitor's word. A link that came back is tried at once by what broke (DESIGN section 8)."""

@@ -27,19 +27,10 @@ def forecast(messages: Iterable[MessageFacts], situation: Situation) -> Forecast
 
     The link is taken to be up and relays to answer: that is what an opening is for.
     """
-    opening = next(iter(situation.calendar.openings(situation.now)), None)
+    opening = next_opening(situation)
     if opening is None:
         return None
-    start = max(opening.opens, situation.now)
-    links = tuple(replace(link, up=True) for link in situation.links)
-    there = replace(
-        situation,
-        now=start,
-        mode="offline" if situation.mode == "stopped" else situation.mode,
-        open=tuple(OpenWindow(o) for o in situation.calendar.open_at(start)),
-        links=links,
-        troubles={},
-    )
+    there = at_opening(situation, opening)
     going: list[MessageFacts] = []
     staying = staying_octets = octets = 0
     for message in messages:
@@ -49,5 +40,28 @@ def forecast(messages: Iterable[MessageFacts], situation: Situation) -> Forecast
         else:
             staying += 1
             staying_octets += message.size
-    speed = next((there.speed[link.name] for link in links if link.name in there.speed), None)
-    return Forecast(opening, tuple(m.id for m in going), octets, seconds_needed(octets, speed), staying, staying_octets)
+    seconds = seconds_needed(octets, speed_of(there))
+    return Forecast(opening, tuple(m.id for m in going), octets, seconds, staying, staying_octets)
+
+
+def next_opening(situation: Situation) -> Opening | None:
+    """The opening in progress, else the next; None where the schedule has none ahead."""
+    return next(iter(situation.calendar.openings(situation.now)), None)
+
+
+def at_opening(situation: Situation, opening: Opening) -> Situation:
+    """What will hold when it begins, as far as one can know: the link up, the relays in order."""
+    start = max(opening.opens, situation.now)
+    return replace(
+        situation,
+        now=start,
+        mode="offline" if situation.mode == "stopped" else situation.mode,
+        open=tuple(OpenWindow(o) for o in situation.calendar.open_at(start)),
+        links=tuple(replace(link, up=True) for link in situation.links),
+        troubles={},
+    )
+
+
+def speed_of(situation: Situation) -> float | None:
+    """Bit/s of the first link whose speed is known."""
+    return next((situation.speed[link.name] for link in situation.links if link.name in situation.speed), None)

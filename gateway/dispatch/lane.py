@@ -18,7 +18,7 @@ from gateway.dispatch.settler import Settlement, Settler
 from gateway.errors import GatewayError, NoSuchItem, NotNow
 from gateway.events import Alarm, Attempt, Journal
 from gateway.mail.envelope import Envelope, Recipient
-from gateway.mail.outcome import Delivered, Interrupted, Outcome, Unconfirmed
+from gateway.mail.outcome import Deferred, Delivered, Interrupted, Outcome, Unconfirmed
 from gateway.spool.record import Record
 from gateway.spool.spool import Claim, Spool
 
@@ -54,6 +54,7 @@ class SessionRecord:
     octets_out: int = 0
     octets_in: int = 0
     why: str = ""
+    end: str | None = None  # SessionEnd.why
 
 
 @dataclass(slots=True)
@@ -116,6 +117,8 @@ class LaneFeed:
         self._taken: dict[str, tuple[Claim, Go]] = {}
         self._wired: set[str] = set()
         self.interrupted = False
+        self.taken = 0
+        self.put_off: set[str] = set()  # came back without the relay having answered MAIL for its own sake
         self.idle = 0.0  # seconds spent waiting for mail, not sending it
 
     async def take(self, offers: Capabilities) -> Shipment | None:
@@ -169,6 +172,7 @@ class LaneFeed:
             return None
         record = claim.record
         self._taken[item] = (claim, go)
+        self.taken += 1
         self._settler.unsettled += 1
         to = tuple(recipient.address for recipient in record.pending)
         self._sending[item] = Sending(
@@ -190,6 +194,8 @@ class LaneFeed:
         self._sending.pop(id, None)
         self._wired.discard(id)
         self.interrupted = self.interrupted or any(isinstance(outcome, Interrupted) for outcome in outcomes)
+        if any(isinstance(outcome, Deferred) and not outcome.is_real for outcome in outcomes):
+            self.put_off.add(id)
         if any(isinstance(outcome, Delivered) for outcome in outcomes):
             self._record.sent += 1
         self._settler.put(Settlement(claim, tuple(outcomes), self._lane.relay.name, self._opportunity(go)))

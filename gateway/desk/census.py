@@ -1,0 +1,185 @@
+"""The queue counted for the console: by state, by Next Try, what needs a person, what the next opening takes.
+
+Every message is asked by the decision that sends. A short queue is counted at each look; a long one in slices, so that mail
+is not kept waiting, and what was counted is shown until the next count is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Literal
+
+from gateway.clock import Clock
+from gateway.control.console_rows import GroupRow, QueueCount
+from gateway.control.rows import ForecastRow
+from gateway.desk.view import iso, next_try_of, next_try_row
+from gateway.dispatch.decide import decide, seconds_needed
+from gateway.dispatch.dispatcher import Dispatcher
+from gateway.dispatch.facts import Decision, Go, MessageFacts, NextTry, Situation
+from gateway.dispatch.forecast import Forecast, at_opening, next_opening, speed_of
+from gateway.spool.entry import Entry
+from gateway.spool.spool import Spool
+
+SHORT = 2000
+"""Messages up to which a queue is counted at once."""
+
+SLICE = 250
+"""Messages judged before the event loop gets its turn."""
+
+SHARE = 20
+"""A count that took so long is shown for so many times as long before the next, and at least KEEP seconds."""
+
+KEEP = 5.0
+MOST_GROUPS = 100
+MANY_TRIES = 3
+
+TryKind = Literal["asap", "time", "window", "released", "never"]
+
+
+class Census:
+    """`count` gives the newest that is known; `is_complete` is False until a long queue was counted for the first time."""
+
+    def __init__(self, dispatcher: Dispatcher, spool: Spool, clock: Clock) -> None:
+        self._dispatcher, self._spool, self._clock = dispatcher, spool, clock
+        self._known: QueueCount | None = None
+        self._known_at = 0.0
+        self._took = 0.0
+        self._counting: asyncio.Task[None] | None = None
+
+    async def count(self) -> QueueCount:
+        if len(self._spool.entries) <= SHORT:
+            await self._count()
+            assert self._known is not None
+            return self._known
+        age = self._clock.monotonic() - self._known_at
+        if self._counting is None and (self._known is None or age > max(KEEP, SHARE * self._took)):
+            self._counting = asyncio.create_task(self._count(), name="census")
+            self._counting.add_done_callback(self._counted)
+        return self._known if self._known is not None else self._rough()
+
+    def _counted(self, task: asyncio.Task[None]) -> None:
+        self._counting = None
+        if not task.cancelled():
+            task.exception()  # a count that failed is made again at the next look
+
+    async def close(self) -> None:
+        if self._counting is not None:
+            self._counting.cancel()
+            await asyncio.gather(self._counting, return_exceptions=True)
+
+    def _rough(self) -> QueueCount:
+        """What can be said without asking the decision."""
+        tally = _Tally(self._dispatcher.situation())
+        for entry in self._spool.entries.values():
+            tally.weigh(entry)
+        return tally.report(is_complete=False)
+
+    async def _count(self) -> None:
+        since = self._clock.monotonic()
+        situation = self._dispatcher.situation()
+        tally = _Tally(situation)
+        opening = next_opening(situation)
+        there = at_opening(situation, opening) if opening is not None else None
+        entries = tuple(self._spool.entries.values())
+        for number, entry in enumerate(entries, 1):
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
+            if entry.id not in self._spool.entries:
+                continue
+            facts = self._dispatcher.facts(entry)
+            tally.weigh(entry)
+            tally.judge(entry, facts, decide(facts, situation))
+            if there is not None:
+                tally.foresee(facts, decide(facts, there))
+        forecast = None
+        if opening is not None and there is not None:
+            seconds = seconds_needed(tally.going_octets, speed_of(there))
+            forecast = Forecast(opening, (), tally.going_octets, seconds, tally.staying, tally.staying_octets)
+        self._known = tally.report(is_complete=True, forecast=forecast)
+        self._known_at = self._clock.monotonic()
+        self._took = self._known_at - since
+
+
+class _Tally:
+    def __init__(self, situation: Situation) -> None:
+        self._s = situation
+        self._zone = situation.calendar.file.timezone
+        self.messages = self.octets = self.look = 0
+        self.oldest: float | None = None
+        self.states = {"waiting": 0, "deferred": 0, "held": 0, "sending": 0}
+        self.groups: dict[tuple[TryKind, str | None, float | None], list[int]] = {}
+        self.going = self.going_octets = self.staying = self.staying_octets = 0
+
+    def weigh(self, entry: Entry) -> None:
+        self.messages += 1
+        self.octets += entry.size
+        if self.oldest is None or entry.created < self.oldest:
+            self.oldest = entry.created
+        state = "sending" if entry.claimed else "held" if entry.held else "deferred" if entry.tries else "waiting"
+        self.states[state] += 1
+
+    def judge(self, entry: Entry, facts: MessageFacts, verdict: Decision) -> None:
+        next_try = next_try_of(verdict, entry.claimed)
+        if not (entry.claimed or entry.held or entry.tries) and next_try.kind == "time":
+            self.states["waiting"] -= 1
+            self.states["deferred"] += 1
+        self.look += needs_a_look(facts, next_try, self._s)
+        key = (next_try.kind, next_try.window, next_try.at if next_try.kind == "window" else None)
+        if key not in self.groups and len(self.groups) >= MOST_GROUPS:
+            key = (next_try.kind, next_try.window, None)
+        counts = self.groups.setdefault(key, [0, 0])
+        counts[0] += 1
+        counts[1] += entry.size
+
+    def foresee(self, facts: MessageFacts, verdict: Decision) -> None:
+        if isinstance(verdict, Go):
+            self.going += 1
+            self.going_octets += facts.size
+        else:
+            self.staying += 1
+            self.staying_octets += facts.size
+
+    def report(self, *, is_complete: bool, forecast: Forecast | None = None) -> QueueCount:
+        row = None
+        if forecast is not None:
+            row = ForecastRow(
+                window=forecast.opening.window.name,
+                opens=iso(forecast.opening.opens, self._zone),
+                closes=iso(forecast.opening.closes, self._zone),
+                messages=self.going,
+                octets=self.going_octets,
+                seconds=forecast.seconds,
+                staying=self.staying,
+                staying_octets=self.staying_octets,
+            )
+        return QueueCount(
+            messages=self.messages,
+            octets=self.octets,
+            oldest=None if self.oldest is None else iso(self.oldest, self._zone),
+            by_state=self.states,
+            groups=list(self._groups()),
+            look=self.look,
+            forecast=row,
+            counted_at=iso(self._s.now, self._zone),
+            is_complete=is_complete,
+        )
+
+    def _groups(self) -> Iterable[GroupRow]:
+        for (kind, window, at), (messages, octets) in sorted(
+            self.groups.items(), key=lambda item: (item[0][2] is None, item[0][2] or 0.0, item[0][0])
+        ):
+            yield GroupRow(
+                next_try=next_try_row(NextTry(kind, at, window), self._zone), messages=messages, octets=octets
+            )
+
+
+def needs_a_look(facts: MessageFacts, next_try: NextTry, s: Situation) -> bool:
+    """Must a person look at it? It may have arrived twice; nothing would ever send it; or it fails again and again."""
+    if facts.held or facts.claimed:
+        return False
+    if facts.doubt:
+        return True
+    if next_try.kind == "never":
+        return s.mode != "stopped" and bool(s.settings.relays)
+    return facts.tries >= MANY_TRIES and s.now - facts.created > s.settings.queue.warn_after
