@@ -69,6 +69,7 @@ class Connection(SMTP, asyncio.BufferedProtocol):
         self.client = ""
         self.task: asyncio.Task[None] | None = None
         self.is_lost = False
+        self._is_over_tls = False  # from the first octet of the handshake on; `tls` is set at its end
         self._out = bytearray()
         self._writable: asyncio.Future[None] | None = None  # set while the client does not read what we say
         self._deadline = math.inf
@@ -106,7 +107,7 @@ class Connection(SMTP, asyncio.BufferedProtocol):
         self.inbox.feed_eof()
         if self._discarding is not None and self.transport is not None:
             self.transport.close()
-        return self.tls is None  # stay open for the replies still owed; asyncio's TLS cannot
+        return not self._is_over_tls  # stay open for the replies still owed; asyncio's TLS cannot
 
     def connection_lost(self, error: Exception | None) -> None:
         del error  # the next wait for this client ends, however it went
@@ -321,6 +322,7 @@ class Connection(SMTP, asyncio.BufferedProtocol):
         self.flush()
         transport.pause_reading()
         self.inbox.take()
+        self._is_over_tls = True
         try:
             secure = await self.loop.start_tls(
                 transport, self, context, server_side=True, ssl_handshake_timeout=self.timers.handshake

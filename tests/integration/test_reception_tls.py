@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import ssl
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -262,6 +264,30 @@ def test_s65_plain_ehlo_on_the_tls_port_is_closed_within_the_handshake_time(
             assert await silent.is_closed()
             good = await door.connect(ssl=certificate.client_context(), server_hostname="localhost")
             assert (await good.greet()).code == 250
+
+    asyncio.run(body())
+
+
+def test_old_versions_of_tls_and_broken_handshakes_are_refused_and_the_next_client_is_served(
+    certificate: ListenerCertificate, tmp_path: Path
+) -> None:
+    async def body() -> None:
+        async with tls_door(certificate, tmp_path, listen={"tls": "implicit"}) as door:
+            old = certificate.client_context()
+            old.set_ciphers("DEFAULT:@SECLEVEL=0")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                await door.connect(ssl=old, server_hostname="localhost")
+            for octets in (b"", b"\x16\x03\x01", os.urandom(500)):
+                client = await door.connect()
+                await client.send(octets)
+                client.writer.write_eof()
+                await client.rest()
+            good = await door.connect(ssl=certificate.client_context(), server_hostname="localhost")
+            assert (await good.greet()).code == 250
+            await door.until(lambda: len(door.reception.guests) == 1)
 
     asyncio.run(body())
 

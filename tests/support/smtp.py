@@ -144,10 +144,10 @@ class Door:
 
 
 class _Errors(logging.Handler):
-    """A session's unexpected error fails the test, also where the session lived through it."""
+    """A session's unexpected error fails the test, also where the session lived through it, and so does asyncio's surprise."""
 
     def __init__(self, faults: list[object]) -> None:
-        super().__init__(logging.ERROR)
+        super().__init__(logging.WARNING)
         self.faults = faults
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -186,7 +186,9 @@ async def open_door(
     faults: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
     caught = _Errors(faults)
-    logging.getLogger("gateway.reception").addHandler(caught)
+    watched = [logging.getLogger(name) for name in ("gateway.reception", "asyncio")]
+    for logger in watched:
+        logger.addHandler(caught)
     reception = Reception(
         settings, cast("Spool", spool), journal=journal, timers=timers or ReceptionTimers(), **options
     )
@@ -199,7 +201,8 @@ async def open_door(
         await reception.stop(grace)
         for client in door.clients:
             await client.close()
-        logging.getLogger("gateway.reception").removeHandler(caught)
+        for logger in watched:
+            logger.removeHandler(caught)
     assert not faults, faults
     assert not spool.open_drafts, "a draft was left open"
 
