@@ -34,3 +34,21 @@ def number(arguments: dict[str, Any], name: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UsageError(f'"{name}" must be a number')
     return float(value)
+
+
+def one_of(arguments: dict[str, Any], name: str, choices: tuple[str, ...], default: str | None) -> str:
+    """One of a few texts; `default` None: it must be there."""
+    value = one_text(arguments, name, default)
+    if value not in choices:
+        raise UsageError(f'"{value[:40]}" is not a value of {name}; values are {", ".join(choices)}')
+    return value
+
+
+def whole_number(arguments: dict[str, Any], name: str, default: int, most: int) -> int:
+    """A whole number from 0 to `most`, `default` where it is missing."""
+    value = number(arguments, name)
+    if value is None:
+        return default
+    if not 0 <= value <= most or value != int(value):
+        raise UsageError(f'"{name}" must be a whole number from 0 to {most}')
+    return int(value)

@@ -16,6 +16,7 @@ from gateway.connectivity.monitor import Monitor
 from gateway.control.rows import QueueRow
 from gateway.desk import schedule_file, status
 from gateway.desk.arguments import number, one_text, texts
+from gateway.desk.console_reads import ConsoleReads
 from gateway.desk.filter import Filter, parse_filter
 from gateway.desk.view import explanation, iso, queue_row, sending_row
 from gateway.dispatch.dispatcher import Dispatcher
@@ -50,10 +51,12 @@ class Desk:
         self._dispatcher, self._spool, self._monitor = dispatcher, spool, monitor
         self._clock, self._journal, self._reload = clock, journal, reload
         self._trial = schedule_file.Trial()
+        self.console = ConsoleReads(dispatcher, spool, monitor, clock, journal, self._chosen, reload)
 
     async def handle(self, operation: str, arguments: dict[str, Any]) -> Answer:
         """Results of one operation; raises GatewayError for a refusal."""
-        function = getattr(self, "op_" + operation.replace(" ", "_"), None) if operation.isascii() else None
+        name = "op_" + operation.replace(" ", "_")
+        function = (getattr(self, name, None) or getattr(self.console, name, None)) if operation.isascii() else None
         if function is None:
             raise UsageError(f'the gateway has no operation "{operation[:40]}"')
         async for result in function(arguments):
@@ -76,7 +79,7 @@ class Desk:
     async def op_sending(self, arguments: dict[str, Any]) -> Answer:
         del arguments
         now = self._clock.now()
-        for sending in list(self._dispatcher.sending.values()):
+        for sending in list(self._dispatcher.sessions.sending.values()):
             yield sending_row(sending, now)
 
     async def op_show(self, arguments: dict[str, Any]) -> Answer:
@@ -92,7 +95,9 @@ class Desk:
 
     async def op_explain(self, arguments: dict[str, Any]) -> Answer:
         record = await self._record(one_text(arguments, "id"))
-        yield explanation(record, self._dispatcher.situation(), sending=self._dispatcher.sending.get(record.id))
+        yield explanation(
+            record, self._dispatcher.situation(), sending=self._dispatcher.sessions.sending.get(record.id)
+        )
 
     async def op_watch(self, arguments: dict[str, Any]) -> Answer:
         """Events as they happen, until the client hangs up."""
@@ -277,7 +282,7 @@ class Desk:
                 record = await self._spool.record(entry.id)
             except GatewayError:
                 continue  # it ended while we were looking
-            sending = self._dispatcher.sending.get(entry.id)
+            sending = self._dispatcher.sessions.sending.get(entry.id)
             row = queue_row(record, situation, claimed=sending is not None, sending=sending)
             if wanted is None or wanted.matches(row, situation.now):
                 yield row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -63,7 +64,7 @@ class Trial:
         if self._timer is not None and new == self._new:
             self._end()
             return {"result": "confirmed", "text": "the schedule stays in force"}
-        self._put(target, new, old, reload)
+        put(target, new, old, reload)
         self._end()
         if confirm is None:
             return {"result": "applied", "text": f"{path} is in force as {target}"}
@@ -72,22 +73,12 @@ class Trial:
         text = f"in force for {confirm:g} s; say `schedule apply` with the same file again within that time to keep it"
         return {"result": "on trial", "text": text}
 
-    def _put(self, target: Path, new: bytes, old: bytes, reload: Callable[[], None]) -> None:
-        replace_file(Disk(), str(target), new, durable=True)
-        try:
-            reload()
-        except GatewayError:
-            replace_file(
-                Disk(), str(target), old, durable=True
-            )  # the other file is at fault; the schedule goes back with it
-            raise
-
     def _go_back(self, target: Path, reload: Callable[[], None], journal: Journal) -> None:
         old, new = self._old, self._new
         self._end()
         try:
             if old is not None and target.read_bytes() == new:  # nobody edited it in the meantime
-                self._put(target, old, old, reload)
+                put(target, old, old, reload)
                 journal.record(Remark("schedule", "the new schedule was not confirmed: the old one is in force again"))
         except (OSError, GatewayError) as exc:
             journal.record(Alarm("schedule", f"the old schedule could not be put back: {exc}"))
@@ -96,3 +87,19 @@ class Trial:
         if self._timer is not None:
             self._timer.cancel()
         self._timer, self._old, self._new = None, None, None
+
+
+def put(target: Path, new: bytes, old: bytes, reload: Callable[[], None]) -> None:
+    """The new text in the place of the old, in one step, and in force; on a mistake the old one is back. Its mode stays."""
+    _replace(target, new)
+    try:
+        reload()
+    except GatewayError:
+        _replace(target, old)  # the other file is at fault; the schedule goes back with it
+        raise
+
+
+def _replace(target: Path, octets: bytes) -> None:
+    mode = stat.S_IMODE(target.stat().st_mode)
+    replace_file(Disk(), str(target), octets, durable=True)
+    target.chmod(mode)

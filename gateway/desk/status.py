@@ -40,7 +40,7 @@ def report(
     entries = spool.entries.values()
     oldest = min((entry.created for entry in entries), default=None)
     free, reserve = spool.room()
-    sessions = list(dispatcher.sessions)[-SESSIONS_SHOWN:]
+    sessions = list(dispatcher.sessions.records)[-SESSIONS_SHOWN:]
     current = sessions[-1] if sessions and sessions[-1].ended is None else None
     waiting = [*dispatcher.settings.not_in_force, *dispatcher.timetable.schedule.not_in_force]
     return StatusReport(
@@ -59,7 +59,7 @@ def report(
         session=None if current is None else session_row(current, zone),
         not_in_force=[str(key) for key in waiting],
         forecast=forecast_row(dispatcher, spool, situation),
-        sending=[sending_row(sending, now) for sending in dispatcher.sending.values()],
+        sending=[sending_row(sending, now) for sending in dispatcher.sessions.sending.values()],
         sessions=[session_row(session, zone) for session in sessions],
         skips=[f"{window}, {iso(opens, zone)}" for window, opens, _ in dispatcher.timetable.orders.skips],
         files_changed=dispatcher.files_changed(),

@@ -1,0 +1,216 @@
+"""Pages of the queue for the console, single rows as they change, and what an action would do before it is done.
+
+What the index knows is taken from the index: the first page of a long queue costs a hundred reads, not a read a message.
+Filters and some orders need every record; they are read a slice at a time, and reading ends when whoever asked hangs up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, Protocol
+
+from gateway.clock import Clock
+from gateway.connectivity.monitor import Monitor
+from gateway.control.console_rows import GoneRow, PageReport, Preview
+from gateway.control.rows import QueueRow
+from gateway.desk.arguments import one_of, one_text, texts, whole_number
+from gateway.desk.census import needs_a_look
+from gateway.desk.filter import parse_filter
+from gateway.desk.view import next_try_of, queue_row
+from gateway.dispatch.decide import decide, seconds_needed
+from gateway.dispatch.dispatcher import Dispatcher
+from gateway.dispatch.facts import Go, Push, Situation
+from gateway.errors import GatewayError
+from gateway.spool.entry import Entry
+from gateway.spool.spool import Spool
+
+MOST_ROWS = 500
+SLICE = 200
+SORTS = ("created", "id", "size", "next", "from", "to", "status")
+SHOWS = ("all", "look", "waiting", "deferred", "held", "sending", "window", "asap", "time", "never")
+
+Answer = AsyncIterator[Any]
+Key = tuple[Any, str]
+
+
+class Choose(Protocol):
+    """The messages that an operator named: IDs, a filter, or all."""
+
+    async def __call__(self, arguments: dict[str, Any]) -> list[str]: ...
+
+
+class QueuePages:
+    """`choose` is the desk's."""
+
+    def __init__(self, dispatcher: Dispatcher, spool: Spool, monitor: Monitor, clock: Clock, choose: Choose) -> None:
+        self._dispatcher, self._spool, self._monitor = dispatcher, spool, monitor
+        self._clock, self._choose = clock, choose
+
+    # -- the queue ----------------------------------------------------------------------------------------------
+
+    async def op_page(self, arguments: dict[str, Any]) -> Answer:
+        """`filter`, `show` (a group of SHOWS; with `window` also its name), `sort`, `order`, `offset`, `limit`."""
+        sort = one_of(arguments, "sort", SORTS, "created")
+        show = one_of(arguments, "show", SHOWS, "all")
+        offset, limit = (
+            whole_number(arguments, "offset", 0, 10_000_000),
+            whole_number(arguments, "limit", 100, MOST_ROWS),
+        )
+        descending = one_of(arguments, "order", ("asc", "desc"), "desc") == "desc"
+        wanted = parse_filter(one_text(arguments, "filter", ""))
+        situation = self._dispatcher.situation()
+        entries: Iterable[Entry] = tuple(self._spool.entries.values())
+        if show != "all":
+            entries = await self._shown(entries, show, one_text(arguments, "window", ""), situation)
+        if wanted.tests or sort in ("from", "to", "status"):
+            keyed = []
+            async for entry, row in self._read(entries, situation):
+                if wanted.matches(row, situation.now):
+                    keyed.append((_row_key(row, sort, entry), entry))
+        elif sort == "next":
+            keyed = [(await self._next_key(entry, situation, n), entry) for n, entry in enumerate(entries, 1)]
+        else:
+            keyed = [(_entry_key(entry, sort), entry) for entry in entries]
+        keyed.sort(key=lambda pair: pair[0], reverse=descending)
+        rows = [row async for _, row in self._read([e for _, e in keyed[offset : offset + limit]], situation)]
+        yield PageReport(
+            rows=rows,
+            total=len(keyed),
+            octets=sum(entry.size for _, entry in keyed),
+            offset=offset,
+            messages=len(self._spool.entries),
+        )
+
+    async def op_rows(self, arguments: dict[str, Any]) -> Answer:
+        """`ids`: each as it is now, or that it is gone."""
+        ids = texts(arguments, "ids")[:MOST_ROWS]
+        situation = self._dispatcher.situation()
+        for item in ids:
+            entry = self._spool.entries.get(item)
+            row = None if entry is None else await self._row(entry, situation)
+            yield row if row is not None else GoneRow(id=item)
+
+    async def _shown(self, entries: Iterable[Entry], show: str, window: str, s: Situation) -> list[Entry]:
+        shown = []
+        for count, entry in enumerate(entries, 1):
+            if count % SLICE == 0:
+                await asyncio.sleep(0)
+            if show == "held":
+                fits = entry.held and not entry.claimed
+            elif show == "sending":
+                fits = entry.claimed
+            else:
+                facts = self._dispatcher.facts(entry)
+                next_try = next_try_of(decide(facts, s), entry.claimed)
+                failed = bool(entry.tries) or next_try.kind == "time"
+                match show:
+                    case "look":
+                        fits = needs_a_look(facts, next_try, s)
+                    case "deferred":
+                        fits = failed and not (entry.held or entry.claimed)
+                    case "waiting":
+                        fits = not (failed or entry.held or entry.claimed)
+                    case _:
+                        fits = next_try.kind == show and (not window or next_try.window == window)
+            if fits:
+                shown.append(entry)
+        return shown
+
+    async def _next_key(self, entry: Entry, s: Situation, count: int) -> Key:
+        if count % SLICE == 0:
+            await asyncio.sleep(0)
+        next_try = next_try_of(decide(self._dispatcher.facts(entry), s), entry.claimed)
+        order = {"asap": 0, "window": 1, "time": 1, "released": 2, "never": 3}[next_try.kind]
+        return (order, next_try.at or 0.0), entry.id
+
+    async def _read(self, entries: Iterable[Entry], s: Situation) -> AsyncIterator[tuple[Entry, QueueRow]]:
+        for count, entry in enumerate(entries, 1):
+            if count % SLICE == 0:
+                await asyncio.sleep(0)
+            row = await self._row(entry, s)
+            if row is not None:
+                yield entry, row
+
+    async def _row(self, entry: Entry, s: Situation) -> QueueRow | None:
+        """None for one that ended while we were looking."""
+        try:
+            record = await self._spool.record(entry.id)
+        except GatewayError:
+            return None
+        sending = self._dispatcher.sending.get(entry.id)
+        return queue_row(record, s, claimed=sending is not None, sending=sending)
+
+    async def op_preview(self, arguments: dict[str, Any]) -> Answer:
+        """What `action` (send, try, remove, hold, release) would do now with the messages named."""
+        action = one_of(arguments, "action", ("send", "try", "remove", "hold", "release"), None)
+        named = {key: arguments[key] for key in ("ids", "match", "all") if arguments.get(key)}
+        ids = await self._choose(named or {"all": True})
+        entries = [entry for item in ids if (entry := self._spool.entries.get(item)) is not None]
+        octets = sum(entry.size for entry in entries)
+        if action not in ("send", "try"):
+            yield Preview(
+                messages=len(entries),
+                octets=octets,
+                going=len(entries),
+                going_octets=octets,
+                seconds=None,
+                link=None,
+                kind=None,
+                relay=None,
+                why=None,
+            )
+            return
+        push: Push = "force" if action == "try" or arguments.get("force") else "send"
+        yield await self._sending_preview(entries, octets, push)
+
+    async def _sending_preview(self, entries: list[Entry], octets: int, push: Push) -> Preview:
+        going = going_octets = 0
+        way: Go | None = None
+        why: str | None = None
+        for count, entry in enumerate(entries, 1):
+            if count % SLICE == 0:
+                await asyncio.sleep(0)
+            verdict = self._dispatcher.verdict(entry, push)
+            if isinstance(verdict, Go):
+                going, going_octets, way = going + 1, going_octets + entry.size, way or verdict
+            elif why is None:
+                why = verdict.why
+        speed = None if way is None else self._dispatcher.situation().speed.get(way.link)
+        kinds = {state.name: state.kind for state in self._monitor.states}
+        return Preview(
+            messages=len(entries),
+            octets=octets,
+            going=going,
+            going_octets=going_octets,
+            seconds=seconds_needed(going_octets, speed) if going else None,
+            link=None if way is None else way.link,
+            kind=None if way is None else kinds.get(way.link),
+            relay=None if way is None else way.relay.name,
+            why=why,
+        )
+
+
+def _row_key(row: QueueRow, sort: str, entry: Entry) -> Key:
+    match sort:
+        case "from":
+            return row.sender.casefold(), row.id
+        case "to":
+            return (row.to[0].casefold() if row.to else ""), row.id
+        case "status":
+            return row.status.casefold(), row.id
+        case "next":
+            order = {"asap": 0, "window": 1, "time": 1, "released": 2, "never": 3}[row.next_try.kind]
+            return (order, row.next_try.at or ""), row.id
+        case _:
+            return _entry_key(entry, sort)
+
+
+def _entry_key(entry: Entry, sort: str) -> Key:
+    match sort:
+        case "size":
+            return entry.size, entry.id
+        case "id":
+            return entry.id, entry.id
+        case _:
+            return entry.created, entry.id
