@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from gateway.clock import Clock, SystemClock
@@ -15,11 +16,13 @@ from gateway.connectivity.monitor import Monitor
 from gateway.control.server import ControlServer
 from gateway.courier.contract import Feed, SessionEnd
 from gateway.courier.contract import Timers as CourierTimers
+from gateway.courier.memory import RelayMemory
 from gateway.courier.session import run_session
 from gateway.desk.desk import Desk
 from gateway.dispatch.dispatcher import LINGER, Dispatcher
 from gateway.errors import GatewayError
 from gateway.events import Alarm, Journal, Remark
+from gateway.reception.host import RelayOffers
 from gateway.reception.reception import Reception
 from gateway.reception.timers import ReceptionTimers
 from gateway.spool.spool import Spool
@@ -50,11 +53,15 @@ class App:
         read_files: Callable[[], tuple[Settings, ScheduleFile]],
         clock: Clock | None = None,
         waits: Waits | None = None,
+        credentials: Path | None = None,
     ) -> None:
+        """`credentials`: the folder of `$CREDENTIALS_DIRECTORY` (systemd)."""
         self.settings, self.schedule = settings, schedule
         self._journal, self._read_files = journal, read_files
         self._clock = clock if clock is not None else SystemClock()
         self._waits = waits if waits is not None else Waits()
+        self._credentials = credentials
+        self._memories: dict[str, tuple[RelaySettings, RelayMemory]] = {}
         self._stop = asyncio.Event()
 
     async def run(self, on_ready: Callable[[list[Address]], None]) -> None:
@@ -88,7 +95,14 @@ class App:
             grace=waits.close_grace,
         )
         self._reception = reception = Reception(
-            settings, spool, clock=self._clock, journal=self._journal, timers=waits.reception
+            settings,
+            spool,
+            clock=self._clock,
+            journal=self._journal,
+            timers=waits.reception,
+            when_leaves=dispatcher.leaves,
+            refuses=dispatcher.refuses,
+            relay_offers=self._relay_offers,
         )
         self._desk = desk = Desk(dispatcher, spool, monitor, self._clock, self._journal, self.reload)
         control = ControlServer(settings.spool / SOCKET, desk.handle)
@@ -140,6 +154,14 @@ class App:
         if not self.settings.relays:
             self._journal.record(Alarm("relay", "no relay configured: mail is accepted and waits"))
 
+    def _relay_offers(self) -> RelayOffers | None:
+        """What the first relay said it can carry, when it was last met."""
+        for relay in self.settings.relays[:1]:
+            offers = self._dispatcher.sessions.offers.get(relay.name)
+            if offers is not None:
+                return RelayOffers(smtputf8=offers.smtputf8, size=offers.size)
+        return None
+
     def _link_changed(self) -> None:
         if hasattr(self, "_dispatcher"):
             self._dispatcher.links_changed()
@@ -148,6 +170,10 @@ class App:
         self, relay: RelaySettings, feed: Feed, *, link: str, interface: str | None, stop: asyncio.Event
     ) -> SessionEnd:
         del link
+        known, memory = self._memories.get(relay.name, (None, RelayMemory()))
+        if known != relay:
+            memory = RelayMemory()
+            self._memories[relay.name] = (relay, memory)
         return await run_session(
             relay,
             feed,
@@ -155,4 +181,6 @@ class App:
             timers=self._waits.courier,
             interface=interface,
             stop=stop,
+            memory=memory,
+            credentials=self._credentials,
         )

@@ -25,7 +25,14 @@ def serve(path: Path | None) -> int:
     log = MailLog(sys.stderr, os.environ)
     journal = Journal()
     journal.subscribe(log.write)
-    app = App(settings, schedule, journal=journal, read_files=lambda: read_files(path))
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    app = App(
+        settings,
+        schedule,
+        journal=journal,
+        read_files=lambda: read_files(path),
+        credentials=Path(folder) if folder else None,
+    )
     return asyncio.run(_serve(app, journal))
 
 

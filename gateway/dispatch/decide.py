@@ -69,7 +69,7 @@ def _pushed(message: MessageFacts, s: Situation, trace: Trace) -> Decision:
     if message.push == "send":
         windows = [w for w in s.calendar.file.all_windows if w.enabled]
         if windows and not any(w.admits(message.message_class, message.size) for w in windows):
-            why = _why_never(message, s)
+            why = why_never(message, s)
             _note(trace, "window", "stop", why)
             return Wait(NEVER, why)
         since = s.opportunity_since if s.mode == "online" else max((o.opening.opens for o in s.open), default=s.now)
@@ -176,7 +176,7 @@ def _outside(message: MessageFacts, s: Situation, trace: Trace) -> Wait:
     following = _next_admitting(message, s, s.now)
     line_tried = _line_tried_again(s)
     if following is None:
-        why = _why_never(message, s)
+        why = why_never(message, s)
         if line_tried is not None:
             return _wait_for_line(line_tried, s, trace)
         _note(trace, "window", "stop", why, *_line(s, "schedule"))
@@ -317,7 +317,7 @@ def _admission(window: WindowRule, message: MessageFacts, s: Situation) -> Itera
     yield Check("class", "ok", f"{window.name} takes it", file, line)
 
 
-def _why_never(message: MessageFacts, s: Situation) -> str:
+def why_never(message: MessageFacts, s: Situation) -> str:
     windows = [w for w in s.calendar.file.all_windows if w.enabled]
     if not windows:
         return "offline, and the schedule has no window"

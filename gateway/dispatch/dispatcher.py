@@ -9,36 +9,33 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
-from collections import deque
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
 
 from gateway.clock import Clock
 from gateway.config.rules import ScheduleFile
-from gateway.config.settings import ModeName, RelaySettings, Settings
+from gateway.config.settings import ModeName, Settings
 from gateway.connectivity.mode import judge_mode
 from gateway.connectivity.monitor import Monitor
-from gateway.courier.capabilities import Capabilities
-from gateway.courier.contract import Feed, SessionEnd
+from gateway.courier.contract import SessionEnd
 from gateway.dispatch import orders as standing
 from gateway.dispatch.conditions import Conditions
 from gateway.dispatch.decide import GRACE, decide, fits_no_opening, why_never
 from gateway.dispatch.facts import Decision, Go, MessageFacts, Mode, OpenWindow, Push, Situation
-from gateway.dispatch.lane import Lane, LaneFeed, Sending, SessionRecord
 from gateway.dispatch.order import order_key
 from gateway.dispatch.removals import Removals
 from gateway.dispatch.retry import Opportunity
+from gateway.dispatch.sessions import RunSession, Sessions
 from gateway.dispatch.settler import Settler
 from gateway.dispatch.speed import SpeedBook
 from gateway.dispatch.timetable import Timetable
-from gateway.dispatch.troubles import Troubles, Uptime, trouble_kind
+from gateway.dispatch.troubles import Uptime
 from gateway.dispatch.words import time_words
-from gateway.events import Alarm, HeldItem, Journal, ModeChanged, SessionEnded, WindowEdge
+from gateway.errors import SpoolError
+from gateway.events import Alarm, Journal, ModeChanged, WindowEdge
 from gateway.mail.envelope import Class
 from gateway.schedule.calendar import Opening
 from gateway.spool.entry import Entry
-from gateway.spool.record import Record
 from gateway.spool.spool import Spool
 
 LINGER = 2.0
@@ -46,14 +43,6 @@ LINGER = 2.0
 
 SCAN_SLICE = 1000
 """Messages decided over before the event loop gets its turn."""
-
-
-class RunSession(Protocol):
-    """Courier's entry: one session with a relay, from connect to QUIT. Never raises but CancelledError."""
-
-    async def __call__(
-        self, relay: RelaySettings, feed: Feed, *, link: str, interface: str | None, stop: asyncio.Event
-    ) -> SessionEnd: ...
 
 
 class Dispatcher:
@@ -73,54 +62,43 @@ class Dispatcher:
         grace: float = GRACE,
     ) -> None:
         self.settings = settings
-        self._spool, self._monitor, self._run_session = spool, monitor, run_session
+        self._spool, self._monitor = spool, monitor
         self._clock, self._journal = clock, journal
-        self._linger_seconds, self._grace = linger, grace
+        self._linger_seconds = linger
         self.timetable = Timetable(schedule, settings.mode, spool.load_state(standing.STATE), clock, self.reconsider)
-        self._settler = Settler(spool, lambda: self.settings, clock, journal, self._item_changed)
+        self._settler = Settler(spool, lambda: self.settings, clock, journal, self.item_changed)
         self.removals = Removals(spool, self._settler, clock, journal)
-        self.speeds = SpeedBook(spool.load_state(SpeedBook.STATE))
-        self._lanes: dict[tuple[str, str], Lane] = {}
-        self._troubles = Troubles()
+        self.sessions = Sessions(self, spool, self._settler, monitor, run_session, clock, journal, grace)
         self._links_up = {state.name for state in monitor.states if state.up}
         self._pushed: dict[str, Push] = {}
         self._conditions = Conditions()
-        self._suspects: set[str] = set()  # refused with 5.7.x when first in a session (P9): others go before them
-        self.offers: dict[str, Capabilities] = {}  # by relay, what its last greeting offered
-        self.sending: dict[str, Sending] = {}
-        self.sessions: deque[SessionRecord] = deque(maxlen=100)
         self._wake = asyncio.Event()
         self._rescan = True
         self._fresh: set[str] = set()
         self._dues: list[tuple[float, str]] = []
         self._wake_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._closing: dict[tuple[str, str], asyncio.TimerHandle] = {}
         self._mode: tuple[Mode, str] = ("offline", "starting")
         self._mode_known: tuple[Mode, str] | None = None
         self._opportunity_since = clock.now()
         self._uptime = Uptime()
-        self._speeds_unsaved = False
-        self._stopping = False
+        self._stopping = self._disk_refused = False
         self._stamps = _stamps(settings)
-        self._tasks: asyncio.TaskGroup | None = None
 
     # -- life --------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Work until `stop`; then what is in flight has `grace` seconds (see `stop`)."""
-        unsubscribe = self._spool.subscribe(self._item_changed)
+        unsubscribe = self._spool.subscribe(self.item_changed)
         self.timetable.start()
         settling = asyncio.create_task(self._settler.run())
         removing = asyncio.create_task(self.removals.run())
         try:
-            async with asyncio.TaskGroup() as self._tasks:
-                while not self._stopping:
-                    await self._pump()
-                    await self._wake.wait()
-                    self._wake.clear()
-                for lane in self._lanes.values():
-                    lane.stop.set()
+            while not self._stopping:
+                await self._pump()
+                await self._wake.wait()
+                self._wake.clear()
+            await self.sessions.wait()
         finally:
             unsubscribe()
             self.timetable.stop()
@@ -136,9 +114,7 @@ class Dispatcher:
         """Nothing new starts; what is in flight has so many seconds, then returns to the queue. `run` then returns."""
         self._stopping = True
         self._wake.set()
-        for lane in self._lanes.values():
-            lane.stop.set()
-            asyncio.get_running_loop().call_later(grace, lane.cut_off)
+        self.sessions.end_all(grace)
 
     def replace(self, settings: Settings, schedule: ScheduleFile) -> None:
         """A reload: the new files are in force from here. Troubles of relays that changed are forgotten."""
@@ -146,7 +122,7 @@ class Dispatcher:
             relay.name for relay in settings.relays if relay in self.settings.relays
         }
         for name in changed:
-            self._troubles.forget(name)
+            self.sessions.troubles.forget(name)
         self.settings = settings
         self._stamps = _stamps(settings)
         self.timetable.replace(schedule, settings.mode)
@@ -208,7 +184,7 @@ class Dispatcher:
                 going.append((item, verdict))
         if going:
             for name in {go.relay.name for _, go in going}:
-                self._troubles.waive(name)
+                self.sessions.troubles.waive(name)
             self._fresh.update(item for item, _ in going)
             self._wake.set()
         return going
@@ -229,8 +205,8 @@ class Dispatcher:
             open=tuple(OpenWindow(opening, self._conditions.met(opening)) for opening in openings),
             links=self._monitor.states,
             opportunity_since=self._opportunity_since,
-            troubles=self._troubles.now,
-            speed=self.speeds.known(self.settings.links),
+            troubles=self.sessions.troubles.now,
+            speed=self.sessions.speeds.known(self.settings.links),
         )
 
     def facts(self, entry: Entry) -> MessageFacts:
@@ -258,7 +234,7 @@ class Dispatcher:
         self._rescan = True
         self._wake.set()
 
-    def _item_changed(self, item: str) -> None:
+    def item_changed(self, item: str) -> None:
         self._fresh.add(item)
         self._wake.set()
 
@@ -298,11 +274,10 @@ class Dispatcher:
         fresh, self._fresh = self._fresh, set()
         if rescan:
             self._wake_at, self._dues = None, []
-            for lane in self._lanes.values():
-                lane.clear()
+            self.sessions.clear()
         await self._decide_over(tuple(self._spool.entries) if rescan else tuple(fresh))
         self._end_what_may_not_go_on()
-        self._start_sessions()
+        self.sessions.start()
         self._arm()
 
     async def _decide_over(self, ids: tuple[str, ...]) -> None:
@@ -313,7 +288,7 @@ class Dispatcher:
             entry = self._spool.entries.get(item)
             if entry is None:
                 self._pushed.pop(item, None)
-                self._suspects.discard(item)
+                self.sessions.suspects.discard(item)
                 continue
             if not entry.claimed:
                 self._offer(self.facts(entry), situation)
@@ -321,13 +296,9 @@ class Dispatcher:
     def _offer(self, message: MessageFacts, situation: Situation) -> None:
         verdict = decide(message, situation)
         if isinstance(verdict, Go):
-            key = (verdict.link, verdict.relay.name)
-            lane = self._lanes.get(key)
-            if lane is None or (lane.relay != verdict.relay and lane.task is None):
-                lane = self._lanes[key] = Lane(verdict.link, verdict.relay)
             first = fits_no_opening(message, situation, verdict)
-            key = order_key(message, starts_first=first, starts_last=message.id in self._suspects)
-            lane.offer(key, message.id)
+            key = order_key(message, starts_first=first, starts_last=message.id in self.sessions.suspects)
+            self.sessions.offer(verdict, key, message.id)
         elif verdict.wake is not None:
             if verdict.wake == message.due:
                 heapq.heappush(self._dues, (verdict.wake, message.id))
@@ -337,7 +308,7 @@ class Dispatcher:
     def _waiting(self) -> Iterator[MessageFacts]:
         return (self.facts(entry) for entry in self._spool.entries.values() if not entry.claimed)
 
-    def _recheck(self, item: str) -> Go | None:
+    def recheck(self, item: str) -> Go | None:
         """At the moment of sending: is it still so, and for this lane?"""
         entry = self._spool.entries.get(item)
         if entry is None or entry.claimed or self._stopping:
@@ -345,137 +316,37 @@ class Dispatcher:
         verdict = decide(self.facts(entry), self.situation())
         return verdict if isinstance(verdict, Go) else None
 
-    # -- sessions -----------------------------------------------------------------------------------------------
+    # -- what sessions ask ---------------------------------------------------------------------------------------
 
-    def _start_sessions(self) -> None:
-        assert self._tasks is not None
-        for lane in self._lanes.values():
-            if lane.heap and lane.task is None and not self._stopping:
-                lane.stop, lane.cut = asyncio.Event(), False
-                lane.task = self._tasks.create_task(self._session(lane))
-
-    async def _session(self, lane: Lane) -> SessionEnd:
-        now = self._clock.now()
-        window = (
-            next((o.window.name for o in self.timetable.openings(now)), None) if self._mode[0] == "offline" else None
-        )
-        record = SessionRecord(lane.link, lane.relay.name, now, window)
-        self.sessions.append(record)
-        feed = LaneFeed(
-            lane,
-            self._spool,
-            self._settler,
-            self._clock,
-            self._journal,
-            lambda item: self._go_of_lane(item, lane),
-            lambda: self._linger(lane),
-            self._opportunity,
-            self.sending,
-            record,
-        )
-        interface = next((k.interface for k in self.settings.links if k.name == lane.link), "default")
-        try:
-            end = await self._run_session(
-                lane.relay,
-                feed,
-                link=lane.link,
-                interface=None if interface == "default" else interface,
-                stop=lane.stop,
-            )
-        except asyncio.CancelledError:
-            if not lane.cut:
-                raise
-            # The grace is over: the courier has settled what was in flight; the session ends, the gateway goes on.
-            end = SessionEnd("broken", "its time was over")
-        finally:
-            feed.abandon()
-            lane.task = None
-            timer = self._closing.pop((lane.link, lane.relay.name), None)
-            if timer is not None:
-                timer.cancel()
-        self._session_over(lane, feed, record, end)
-        return end
-
-    def _go_of_lane(self, item: str, lane: Lane) -> Go | None:
-        go = self._recheck(item)
-        if go is None or (go.link, go.relay.name) == (lane.link, lane.relay.name):
-            return go
-        self._item_changed(item)  # another way has become the better one
-        return None
-
-    def _session_over(self, lane: Lane, feed: LaneFeed, record: SessionRecord, end: SessionEnd) -> None:
-        now = self._clock.now()
-        record.ended, record.why, record.end = now, end.text, end.why
-        record.octets_out, record.octets_in = end.octets_out, end.octets_in
-        if self.speeds.add(lane.link, end.octets_out, end.seconds - feed.idle):
-            self._speeds_unsaved = True
-        self._journal.record(
-            SessionEnded(
-                lane.relay.name, lane.link, record.sent, 0, end.octets_out, end.octets_in, end.seconds, end.text
-            )
-        )
-        for item in [i for i in self._pushed if i not in lane.offered or end.why != "done"]:
+    def session_over(self, offered: set[str], end: SessionEnd) -> None:
+        """An operator's wish ends with the session that tried it."""
+        for item in [i for i in self._pushed if i not in offered or end.why != "done"]:
             del self._pushed[item]
             self._fresh.add(item)
-        if not self._stopping and not lane.cut:
-            self._judge_session(lane, feed, end)
         if self._conditions.session_ended():
             self.reconsider()
         self._wake.set()
 
-    def _judge_session(self, lane: Lane, feed: LaneFeed, end: SessionEnd) -> None:
-        """What the session showed of the relay and of the link, which counts more than any probe (DESIGN section 6)."""
-        relay = lane.relay.name
-        if end.alarm:
-            self._journal.record(Alarm(relay, end.text))
-        if end.offers is not None:
-            self.offers[relay] = end.offers
-        if end.why == "setup":
-            self._suspects |= feed.put_off
-        elif end.why == "damaged":
-            self._tasks_of_ours(self._hold_damaged(feed.put_off, end.text))
-        idle = feed.taken == 0 and bool(lane.heap)
-        kind = trouble_kind(end, interrupted=feed.interrupted, idle_while_mail_waits=idle)
-        if kind is None:
-            if self._troubles.succeeded(relay):
-                self.reconsider()
-            self._monitor.session_succeeded(lane.link, relay)
-            return
-        trouble = self._troubles.failed(relay, kind, end.text, self._clock.now(), self.settings.queue)
-        if end.why in ("unreachable", "broken"):
-            self._monitor.session_failed(lane.link, relay, end.text, trouble.until)
-        else:
-            self._monitor.session_succeeded(lane.link, relay)
-        self.reconsider()
-
-    async def _hold_damaged(self, ids: Iterable[str], why: str) -> None:
-        """Octets that must not leave (P6) do not mend by waiting: a person has to look."""
-
-        def hold(record: Record) -> None:
-            record.held, record.hold_note = True, why
-
-        for item in await self._spool.update(list(ids), hold):
-            self._journal.record(HeldItem(item, why))
-
-    def _tasks_of_ours(self, work: Coroutine[Any, Any, None]) -> None:
-        assert self._tasks is not None
-        self._tasks.create_task(work)
+    def window_name(self) -> str | None:
+        """The opening in progress, Offline."""
+        openings = self.timetable.openings(self._clock.now())
+        return openings[0].window.name if openings and self._mode[0] == "offline" else None
 
     def links_changed(self) -> None:
         """The monitor's word. A link that came back is tried at once by what broke (DESIGN section 8)."""
         up = {state.name for state in self._monitor.states if state.up}
         if up - self._links_up:
-            self._troubles.line_is_back()
+            self.sessions.troubles.line_is_back()
         self._links_up = up
         self.reconsider()
 
-    def _linger(self, lane: Lane) -> float:
+    def linger(self, link: str) -> float:
         if self._mode[0] != "online" or self._stopping:
             return 0.0
-        kind = next((state.kind for state in self._monitor.states if state.name == lane.link), None)
+        kind = next((state.kind for state in self._monitor.states if state.name == link), None)
         return self._linger_seconds if kind == "permanent" else 0.0
 
-    def _opportunity(self, go: Go) -> Opportunity:
+    def opportunity(self, go: Go) -> Opportunity:
         if self._mode[0] == "online":
             return Opportunity(uptime=self._uptime.total(self._clock.monotonic()))
         return Opportunity(opens=go.opening.opens if go.opening is not None else None)
@@ -486,22 +357,26 @@ class Dispatcher:
         may_go_on = situation.mode == "online" or (
             situation.mode == "offline" and (bool(situation.open) or bool(self._pushed))
         )
-        for key, lane in self._lanes.items():
-            if lane.task is None or key in self._closing or may_go_on:
-                continue
-            lane.stop.set()
-            self._closing[key] = asyncio.get_running_loop().call_later(self._grace, lane.cut_off)
+        if not may_go_on:
+            self.sessions.let_finish()
 
     # -- mode and orders ----------------------------------------------------------------------------------------
 
     async def _keep_orders(self) -> None:
+        """What was ordered and measured, on disk. A disk that will not is told once, and asked again at the next wake."""
         self.timetable.settle()
-        if self.timetable.unsaved:
-            self.timetable.unsaved = False
-            await self._spool.save_state(standing.STATE, standing.encode(self.timetable.orders))
-        if self._speeds_unsaved:
-            self._speeds_unsaved = False
-            await self._spool.save_state(SpeedBook.STATE, self.speeds.encode())
+        try:
+            if self.timetable.unsaved:
+                await self._spool.save_state(standing.STATE, standing.encode(self.timetable.orders))
+                self.timetable.unsaved = False
+            if self.sessions.speeds_unsaved:
+                await self._spool.save_state(SpeedBook.STATE, self.sessions.speeds.encode())
+                self.sessions.speeds_unsaved = False
+            self._disk_refused = False
+        except SpoolError as exc:
+            if not self._disk_refused:
+                self._journal.record(Alarm("spool", f"orders are in force and not on disk yet: {exc}"))
+            self._disk_refused = True
 
     def _judge_mode(self) -> None:
         self._mode = mode, why = judge_mode(self.timetable.orders.mode, self._monitor.states)

@@ -14,7 +14,9 @@ _RANK = {name: rank for rank, name in enumerate(CLASSES)}
 Key = tuple[int, int, float, str]
 
 
-def order_key(message: MessageFacts, *, starts_first: bool = False) -> Key:
-    """Sort ascending. `starts_first`: fits no opening, so it leads its class (DESIGN section 5, rule 5)."""
+def order_key(message: MessageFacts, *, starts_first: bool = False, starts_last: bool = False) -> Key:
+    """Sort ascending. `starts_first`: fits no opening, so it leads its class (DESIGN section 5, rule 5). `starts_last`: a relay
+    refused it as if we had no right to send at all (P9); another message goes first, to tell whose fault it was.
+    """
     age = message.created + message.size * SECONDS_PER_OCTET
-    return (_RANK[message.message_class], 0 if starts_first else 1, age, message.id)
+    return (_RANK[message.message_class], 2 if starts_last else 0 if starts_first else 1, age, message.id)

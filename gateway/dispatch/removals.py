@@ -33,7 +33,11 @@ class Removals:
     async def run(self) -> None:
         while True:
             self._changed.clear()
-            wait = await self.finish_due()
+            try:
+                wait = await self.finish_due()
+            except GatewayError as exc:
+                self._journal.record(Alarm("spool", f"removals cannot be looked at: {exc}"))
+                wait = 60.0
             try:
                 await asyncio.wait_for(self._changed.wait(), wait)
             except TimeoutError:

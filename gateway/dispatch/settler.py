@@ -61,7 +61,10 @@ class Settler:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            await self._work()
+            try:
+                await self._work()
+            except Exception as exc:  # top of the worker: one bad settlement must not stop the others
+                self._journal.record(Alarm("settling", f"a fault of the gateway: {type(exc).__name__}: {exc}"))
 
     async def drain(self) -> None:
         """Settle all that waits now."""

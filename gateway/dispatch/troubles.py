@@ -8,11 +8,13 @@ from gateway.dispatch.facts import RelayTrouble
 from gateway.dispatch.retry import TroubleCount, TroubleKind, next_trouble
 
 
-def trouble_kind(end: SessionEnd, interrupted: bool) -> TroubleKind | None:
+def trouble_kind(end: SessionEnd, *, interrupted: bool, idle_while_mail_waits: bool) -> TroubleKind | None:
     """None: the session did what a session does. A session that ended in order but interrupted a message counts as broken,
     so that it is not started again and again without a pause."""
     match end.why:
         case "done" | "damaged":
+            if idle_while_mail_waits:
+                return "unreachable"  # it greets and closes: not to be called again at once
             return "broken" if interrupted else None
         case "auth" | "setup" | "tls":
             return "stubborn"

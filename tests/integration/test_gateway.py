@@ -60,7 +60,8 @@ def test_offline_mail_is_held_until_an_opening_by_hand_sends_it(tmp_path: Path) 
 
 def test_a_window_sends_what_it_admits_and_explain_says_why_the_rest_stays(tmp_path: Path) -> None:
     bulk = "classes:\n  - {class: bulk, to: '*@list.example'}\n"
-    with RelayThread() as relay, Gateway(tmp_path, "mode: offline\n" + relay.settings + bulk, ALWAYS) as gateway:
+    metered = "links:\n  - {name: lte, kind: metered, interface: default}\n"
+    with RelayThread() as relay, Gateway(tmp_path, metered + relay.settings + bulk, ALWAYS) as gateway:
         gateway.hand_in(letter())
         large = gateway.hand_in(letter(body="x" * 76 + "\r\n" + ("y" * 76 + "\r\n") * 15000))
         news = gateway.hand_in(letter(), "all@list.example")

@@ -1,0 +1,244 @@
+"""The sessions: a lane for each relay over each link, one session at a time in each, and what its end shows.
+
+The dispatcher says what may go (`offer`) and whether anything may go on; this module starts, feeds, ends and judges.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine, Iterable
+from typing import Any, Protocol, TypeVar
+
+from gateway.clock import Clock
+from gateway.config.settings import RelaySettings, Settings
+from gateway.connectivity.monitor import Monitor
+from gateway.courier.capabilities import Capabilities
+from gateway.courier.contract import Feed, SessionEnd
+from gateway.dispatch.facts import Go
+from gateway.dispatch.lane import Lane, LaneFeed, Sending, SessionRecord
+from gateway.dispatch.order import Key
+from gateway.dispatch.retry import Opportunity
+from gateway.dispatch.settler import Settler
+from gateway.dispatch.speed import SpeedBook
+from gateway.dispatch.troubles import Troubles, trouble_kind
+from gateway.errors import GatewayError
+from gateway.events import Alarm, HeldItem, Journal, SessionEnded
+from gateway.spool.record import Record
+from gateway.spool.spool import Spool
+
+T = TypeVar("T")
+
+KEPT = 100
+"""Records of past sessions."""
+
+
+class RunSession(Protocol):
+    """Courier's entry: one session with a relay, from connect to QUIT. Never raises but CancelledError."""
+
+    async def __call__(
+        self, relay: RelaySettings, feed: Feed, *, link: str, interface: str | None, stop: asyncio.Event
+    ) -> SessionEnd: ...
+
+
+class Director(Protocol):
+    """What sessions ask of the dispatcher."""
+
+    settings: Settings
+
+    def recheck(self, item: str) -> Go | None:
+        """At the moment of sending: may it still go, and which way?"""
+        ...
+
+    def item_changed(self, item: str) -> None: ...
+
+    def reconsider(self) -> None: ...
+
+    def linger(self, link: str) -> float:
+        """Seconds that a session may wait for more mail."""
+        ...
+
+    def opportunity(self, go: Go) -> Opportunity: ...
+
+    def window_name(self) -> str | None: ...
+
+    def session_over(self, offered: set[str], end: SessionEnd) -> None:
+        """A session has ended; `offered` are the messages that still wait in its lane."""
+        ...
+
+
+class Sessions:
+    """Owns the lanes, what is being sent, the records of sessions, and what is known of relays from them."""
+
+    def __init__(
+        self,
+        director: Director,
+        spool: Spool,
+        settler: Settler,
+        monitor: Monitor,
+        run_session: RunSession,
+        clock: Clock,
+        journal: Journal,
+        grace: float,
+    ) -> None:
+        self._director, self._spool, self._settler, self._monitor = director, spool, settler, monitor
+        self._run_session, self._clock, self._journal, self._grace = run_session, clock, journal, grace
+        self._lanes: dict[tuple[str, str], Lane] = {}
+        self._closing: dict[tuple[str, str], asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._stopping = False
+        self.sending: dict[str, Sending] = {}
+        self.records: deque[SessionRecord] = deque(maxlen=KEPT)
+        self.troubles = Troubles()
+        self.speeds = SpeedBook(spool.load_state(SpeedBook.STATE))
+        self.speeds_unsaved = False
+        self.offers: dict[str, Capabilities] = {}  # by relay, what its last greeting offered
+        self.suspects: set[str] = set()  # refused with 5.7.x when first in a session (P9): others go before them
+
+    # -- lanes --------------------------------------------------------------------------------------------------
+
+    def clear(self) -> None:
+        """Forget what may go; it is about to be asked again."""
+        for lane in self._lanes.values():
+            lane.clear()
+
+    def offer(self, go: Go, key: Key, item: str) -> None:
+        """This message may go this way now."""
+        name = (go.link, go.relay.name)
+        lane = self._lanes.get(name)
+        if lane is None or (lane.relay != go.relay and lane.task is None):
+            lane = self._lanes[name] = Lane(go.link, go.relay)
+        lane.offer(key, item)
+
+    def start(self) -> None:
+        """A session for each lane that has mail and none."""
+        for lane in self._lanes.values():
+            if lane.heap and lane.task is None and not self._stopping:
+                lane.stop, lane.cut = asyncio.Event(), False
+                lane.task = self._spawn(self._session(lane))
+
+    def end_all(self, grace: float) -> None:
+        """Nothing new starts; what is in flight has so many seconds, then returns to the queue."""
+        self._stopping = True
+        for lane in self._lanes.values():
+            lane.stop.set()
+            asyncio.get_running_loop().call_later(grace, lane.cut_off)
+
+    def let_finish(self) -> None:
+        """No new message in any session; what is in flight has its grace (DESIGN section 5 rule 5, section 6)."""
+        for name, lane in self._lanes.items():
+            if lane.task is not None and name not in self._closing:
+                lane.stop.set()
+                self._closing[name] = asyncio.get_running_loop().call_later(self._grace, lane.cut_off)
+
+    async def wait(self) -> None:
+        """Until every session has ended."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    # -- one session --------------------------------------------------------------------------------------------
+
+    async def _session(self, lane: Lane) -> SessionEnd:
+        record = SessionRecord(lane.link, lane.relay.name, self._clock.now(), self._director.window_name())
+        self.records.append(record)
+        feed = LaneFeed(
+            lane,
+            self._spool,
+            self._settler,
+            self._clock,
+            self._journal,
+            lambda item: self._go_of_lane(item, lane),
+            lambda: self._director.linger(lane.link),
+            self._director.opportunity,
+            self.sending,
+            record,
+        )
+        interface = next((k.interface for k in self._director.settings.links if k.name == lane.link), "default")
+        try:
+            end = await self._run_session(
+                lane.relay,
+                feed,
+                link=lane.link,
+                interface=None if interface == "default" else interface,
+                stop=lane.stop,
+            )
+        except asyncio.CancelledError:
+            if not lane.cut:
+                raise
+            # The grace is over: the courier has settled what was in flight; the session ends, the gateway goes on.
+            end = SessionEnd("broken", "its time was over")
+        except Exception as exc:  # a fault of ours ends this session, not the gateway
+            end = SessionEnd("broken", f"a fault of the gateway: {type(exc).__name__}: {exc}", alarm=True)
+        finally:
+            feed.abandon()
+            lane.task = None
+            timer = self._closing.pop((lane.link, lane.relay.name), None)
+            if timer is not None:
+                timer.cancel()
+        self._session_over(lane, feed, record, end)
+        return end
+
+    def _go_of_lane(self, item: str, lane: Lane) -> Go | None:
+        go = self._director.recheck(item)
+        if go is None or (go.link, go.relay.name) == (lane.link, lane.relay.name):
+            return go
+        self._director.item_changed(item)  # another way has become the better one
+        return None
+
+    def _session_over(self, lane: Lane, feed: LaneFeed, record: SessionRecord, end: SessionEnd) -> None:
+        now = self._clock.now()
+        record.ended, record.why, record.end = now, end.text, end.why
+        record.octets_out, record.octets_in = end.octets_out, end.octets_in
+        if self.speeds.add(lane.link, end.octets_out, end.seconds - feed.idle):
+            self.speeds_unsaved = True
+        self._journal.record(
+            SessionEnded(
+                lane.relay.name, lane.link, record.sent, 0, end.octets_out, end.octets_in, end.seconds, end.text
+            )
+        )
+        if not self._stopping and not lane.cut:
+            self._judge_session(lane, feed, end)
+        self._director.session_over(lane.offered, end)
+
+    def _judge_session(self, lane: Lane, feed: LaneFeed, end: SessionEnd) -> None:
+        """What the session showed of the relay and of the link, which counts more than any probe (DESIGN section 6)."""
+        relay = lane.relay.name
+        if end.alarm:
+            self._journal.record(Alarm(relay, end.text))
+        if end.offers is not None:
+            self.offers[relay] = end.offers
+        if end.why == "setup":
+            self.suspects |= feed.put_off
+        elif end.why == "damaged":
+            self._spawn(self._hold_damaged(feed.put_off, end.text))
+        idle = feed.taken == 0 and bool(lane.heap)
+        kind = trouble_kind(end, interrupted=feed.interrupted, idle_while_mail_waits=idle)
+        if kind is None:
+            if self.troubles.succeeded(relay):
+                self._director.reconsider()
+            self._monitor.session_succeeded(lane.link, relay)
+            return
+        trouble = self.troubles.failed(relay, kind, end.text, self._clock.now(), self._director.settings.queue)
+        if end.why in ("unreachable", "broken"):
+            self._monitor.session_failed(lane.link, relay, end.text, trouble.until)
+        else:
+            self._monitor.session_succeeded(lane.link, relay)
+        self._director.reconsider()
+
+    async def _hold_damaged(self, ids: Iterable[str], why: str) -> None:
+        """Octets that must not leave (P6) do not mend by waiting: a person has to look."""
+
+        def hold(record: Record) -> None:
+            record.held, record.hold_note = True, why
+
+        try:
+            for item in await self._spool.update(list(ids), hold):
+                self._journal.record(HeldItem(item, why))
+        except GatewayError as exc:
+            self._journal.record(Alarm("spool", f"damaged messages cannot be held: {exc}"))
