@@ -68,8 +68,6 @@ async def _probe(question: Question) -> None:
         raise
     try:
         await _talk(question, reader, writer)
-    except ssl.SSLError:
-        raise
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as exc:
         raise _Answer("hung up, or did not talk like a mail server") from exc
     finally:
