@@ -71,8 +71,13 @@ class Disk:
             os.close(descriptor)
 
     def allocate(self, descriptor: int, octets: int) -> None:
-        """Reserve room for a file of this size, so that a full disk cannot fail a later write into it."""
-        os.posix_fallocate(descriptor, 0, octets)
+        """Fill a new file with zeros: a full disk cannot fail a later write into it, and flushing one writes no more than it.
+
+        (posix_fallocate would do for the first; but then each flush also writes down that blocks are in use now.)
+        """
+        zeros = bytes(min(octets, 256 * 1024))
+        for offset in range(0, octets, len(zeros)):
+            self.write(descriptor, zeros[: octets - offset], offset)
 
     def rename(self, old: str, new: str) -> None:
         os.rename(old, new)

@@ -57,7 +57,7 @@ def read_journal(disk: Disk, files: Iterable[JournalFile]) -> JournalState:
             change = change_of(note, file.number)
             change.tried = True
             if note.kind is Kind.ACCEPTED:
-                change.content = InJournal(file.path, note.offset, note.length)
+                change.content = InJournal(file.path, note.stored)
             older = state.changes.get(note.id)
             state.changes[note.id] = change if older is None else change.over(older)
     return state

@@ -16,6 +16,7 @@ from typing import Literal
 
 from gateway.durable import Disk, remove_file, replace_file
 from gateway.spool.layout import Layout
+from gateway.spool.writeahead import Stored
 
 Place = Literal["queue", "removed", "gone", "aside"]
 
@@ -25,8 +26,7 @@ class InJournal:
     """Content that lies in a journal file and nowhere else yet."""
 
     path: str
-    offset: int
-    length: int
+    stored: Stored
 
 
 @dataclass(slots=True, eq=False)
@@ -76,9 +76,10 @@ def content_octets(disk: Disk, content: bytes | InJournal) -> bytes:
         return content
     descriptor = disk.open(content.path, os.O_RDONLY)
     try:
-        return disk.read(descriptor, content.length, content.offset)
+        octets = disk.read(descriptor, content.stored.octets, content.stored.offset)
     finally:
         disk.close(descriptor)
+    return content.stored.unpack(octets)[1]
 
 
 def size_of(path: str) -> int | None:

@@ -239,7 +239,7 @@ class _Recovery:
             if octets is None:
                 raise ValueError("the journal has no record of it")
             if change.content is not None:
-                size = None if isinstance(change.content, bytes) else change.content.length
+                size = None if isinstance(change.content, bytes) else change.content.stored.content_octets
             else:
                 places = (here, there, self.layout.incoming) if change.large else (here, there)
                 sizes = [size_of(f"{folder}/{change.id}.eml") for folder in places]

@@ -122,6 +122,8 @@ class Spool:
                 log = WriteAhead(disk, layout.journal, journal_octets)
                 if found.journal_is_empty:
                     log.release(log.number + 1)
+                with contextlib.suppress(OSError):
+                    log.prepare()
                 return lock, found, log
             except BaseException:
                 lock.release()

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import errno
 import os
 import struct
 import zlib
@@ -23,9 +22,15 @@ from dataclasses import dataclass
 from gateway.durable import Disk, remove_file
 
 PAGE = 4096
-FILE_OCTETS = 16 * 1024 * 1024
-GROUP_OCTETS = 4 * 1024 * 1024
+FILE_OCTETS = 4 * 1024 * 1024
+GROUP_OCTETS = 1024 * 1024
 """A group is closed before it grows beyond this: it bounds memory and the time of one flush."""
+
+FEW_NOTES = 4
+"""Groups of so few notes are packed (zlib) if that saves a page; larger ones fill their pages anyway."""
+
+FREE_FILES = 3
+"""Files kept for the next turns; what a rush made beyond is taken away."""
 
 MOST_FILES = 8
 """With so many files not yet turned into pairs no new mail is taken."""
@@ -33,7 +38,8 @@ MOST_FILES = 8
 _MAGIC = b"TIDEGATE"
 _HEADER = struct.Struct("<8sIQQ8sI")  # magic, version, number, oldest, nonce, crc of what stands before
 _VERSION = 1
-_NOTE = struct.Struct("<8sc3x16sIII")  # nonce, kind, ID, octets of record, octets of content, crc of all but itself
+_NOTE = struct.Struct("<8sc?2x16sIIII")
+# nonce, kind, whether packed, ID, octets of record, of content, of both as they stand here, crc of all but itself
 _CRC_OCTETS = 4
 
 
@@ -64,14 +70,30 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """Where a note's record and content stand in a journal file, and how long they are unpacked."""
+
+    offset: int
+    octets: int
+    is_packed: bool
+    record_octets: int
+    content_octets: int
+
+    def unpack(self, octets: bytes) -> tuple[bytes, bytes]:
+        """Record and content, from the octets that stand there."""
+        if self.is_packed:
+            octets = zlib.decompress(octets)
+        return octets[: self.record_octets], octets[self.record_octets :]
+
+
+@dataclass(frozen=True, slots=True)
 class FoundNote:
-    """A note as read back. Its content stays in the file: `offset` and `length` say where."""
+    """A note as read back. Its content is not kept: `stored` says where it is."""
 
     kind: Kind
     id: str
     record: bytes
-    offset: int
-    length: int
+    stored: Stored
 
 
 @dataclass(slots=True)
@@ -103,16 +125,30 @@ def read_header(page: bytes, file: JournalFile) -> bool:
 
 
 def pack_group(notes: Sequence[Note], nonce: bytes) -> bytes:
-    """The notes one after the other, filled up to whole pages."""
+    """The notes one after the other, filled up to whole pages. A few notes are packed where that saves a page of flash."""
+    group = _lay_out(notes, nonce, pack=False)
+    if len(notes) <= FEW_NOTES and len(group) > PAGE:
+        packed = _lay_out(notes, nonce, pack=True)
+        if len(packed) < len(group):
+            return packed
+    return group
+
+
+def _lay_out(notes: Sequence[Note], nonce: bytes, *, pack: bool) -> bytes:
     parts: list[bytes] = []
     length = 0
     for note in notes:
-        head = _NOTE.pack(nonce, note.kind.value, note.id.encode(), len(note.record), len(note.content), 0)[
-            :-_CRC_OCTETS
-        ]
-        crc = zlib.crc32(note.content, zlib.crc32(note.record, zlib.crc32(head)))
-        parts += (head, struct.pack("<I", crc), note.record, note.content)
-        length += note.octets
+        body = [note.record, note.content]
+        if pack:
+            body = [zlib.compress(note.record + note.content, 1)]
+        size = sum(map(len, body))
+        sizes = len(note.record), len(note.content), size
+        head = _NOTE.pack(nonce, note.kind.value, pack, note.id.encode(), *sizes, 0)[:-_CRC_OCTETS]
+        crc = zlib.crc32(head)
+        for part in body:
+            crc = zlib.crc32(part, crc)
+        parts += (head, struct.pack("<I", crc), *body)
+        length += _NOTE.size + size
     parts.append(bytes(-length % PAGE))
     return b"".join(parts)
 
@@ -121,13 +157,13 @@ def scan(octets: bytes, nonce: bytes) -> Iterator[FoundNote]:
     """Every whole note, in order; what is torn or rotten is passed over, since each whole one is true by itself."""
     at = PAGE
     while (at := octets.find(nonce, at)) >= 0 and at + _NOTE.size <= len(octets):
-        _, kind, name, record_octets, content_octets, crc = _NOTE.unpack_from(octets, at)
-        begin = at + _NOTE.size
-        middle, end = begin + record_octets, begin + record_octets + content_octets
+        _, kind, packed, name, record_octets, content_octets, size, crc = _NOTE.unpack_from(octets, at)
+        begin, end = at + _NOTE.size, at + _NOTE.size + size
         if end <= len(octets):
-            seen = zlib.crc32(memoryview(octets)[begin:end], zlib.crc32(octets[at : begin - _CRC_OCTETS]))
-            if seen == crc:
-                yield FoundNote(Kind(kind), name.rstrip(b"\0").decode(), octets[begin:middle], middle, content_octets)
+            body = octets[begin:end]
+            if zlib.crc32(body, zlib.crc32(octets[at : begin - _CRC_OCTETS])) == crc:
+                stored = Stored(begin, size, packed, record_octets, content_octets)
+                yield FoundNote(Kind(kind), name.rstrip(b"\0").decode(), stored.unpack(body)[0], stored)
                 at = end
                 continue
         at += 1
@@ -206,12 +242,21 @@ class WriteAhead:
         self._give_up()
         return self.append((), on_wire)
 
+    def prepare(self) -> None:
+        """Make a file ready, if there is none, so that the first message need not wait for it. Raises OSError."""
+        if not self._free and self._active is None:
+            file, descriptor, _ = self._take_free(self._file_octets)
+            self._disk.fsync(descriptor)
+            self._disk.close(descriptor)
+            self._disk.fsync_dir(self._folder)
+            self._free.append(file)
+
     def release(self, below: int) -> None:
         """The notes of files older than `below` are in pairs and flushed: those files may be used again."""
         done = [file for file in self._needed if file.number < below and file is not self._active]
         for file in done:
             self._needed.remove(file)
-            if file.size >= self._file_octets and len(self._free) < 2:
+            if file.size >= self._file_octets and len(self._free) < FREE_FILES:
                 self._free.append(file)
             else:
                 remove_file(self._disk, file.path)
@@ -258,10 +303,8 @@ class WriteAhead:
         descriptor = self._disk.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
             self._disk.allocate(descriptor, size)
-        except OSError as exc:
+        except OSError:
             self._disk.close(descriptor)
             remove_file(self._disk, path)
-            if exc.errno in (errno.EINVAL, errno.EOPNOTSUPP):
-                raise OSError(errno.ENOSPC, "the journal cannot reserve its room", path) from exc
             raise
         return JournalFile(path, size), descriptor, True

@@ -25,7 +25,7 @@ from gateway.spool.ledger import Pace
 from gateway.spool.reader import read_queue
 from gateway.spool.spool import Claim, Spool
 from tests.support.labs import require
-from tests.support.spools import a_spool, open_spool, put, say_delivered, until, whole_content
+from tests.support.spools import a_spool, put, say_delivered, until, whole_content
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
@@ -274,5 +274,3 @@ def test_no_cut_loses_or_brings_back_mail(tmp_path: Path, rules: str) -> None:
 def test_a_spool_without_one_of_its_flushes_is_caught(tmp_path: Path, lies: str) -> None:
     stats = explore(tmp_path, "strict", lies, limit=500)
     assert stats["bad"] > 0
-
-

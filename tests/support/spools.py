@@ -96,3 +96,18 @@ async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 
 def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
+
+
+async def kill(spool: Spool) -> None:
+    """What `kill -9` leaves: nothing more is written, the lock is free."""
+    ledger = spool._ledger
+    if ledger._task is not None:
+        ledger._task.cancel()
+    for task in tuple(spool._tasks):
+        task.cancel()
+    ledger._queue.clear()
+    ledger._log_thread.shutdown(cancel_futures=True)
+    ledger._files_threads.shutdown(cancel_futures=True)
+    ledger._log.close()
+    spool._spool_lock.release()
+    await asyncio.sleep(0)

@@ -1,0 +1,231 @@
+"""Full disks, dying disks, read-only disks: what was accepted stays, what is promised is kept, service comes back (P10)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import NotNow, SpoolError, SpoolFull
+from gateway.events import Alarm, Event
+from tests.support.clock import FakeClock
+from tests.support.faultydisk import FaultyDisk
+from tests.support.spools import SMALL_MAIL, a_spool, deliver, kill, names, open_spool, put, say_delivered, until
+from tests.support.spools import whole_content as read
+
+LARGE = b"x" * 200_000
+
+
+def test_below_the_reserve_a_draft_is_refused_at_once_and_welcome_when_room_is_back(tmp_path: Path) -> None:
+    async def scene() -> None:
+        disk, clock = FaultyDisk(free=100_000), FakeClock()
+        async with a_spool(tmp_path / "spool", disk=disk, clock=clock, reserve=200_000) as spool:
+            with pytest.raises(SpoolFull):
+                await put(spool)
+            disk.free = 10_000_000
+            clock.advance(1.1)
+            await put(spool)
+
+    asyncio.run(scene())
+
+
+def test_content_that_would_touch_the_reserve_is_refused_while_it_comes_and_leaves_no_file(tmp_path: Path) -> None:
+    async def scene() -> None:
+        disk = FaultyDisk(free=250_000)
+        async with a_spool(tmp_path / "spool", disk=disk, reserve=100_000) as spool:
+            with pytest.raises(SpoolFull):
+                await put(spool, LARGE)
+            assert names(tmp_path / "spool" / "incoming") == set()
+            assert not spool.entries
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("call", ["open", "write", "fsync", "fsync_dir"])
+def test_large_content_that_finds_the_disk_full_at_any_step_leaves_nothing(
+    tmp_path: Path, call: str, error: int
+) -> None:
+    async def scene() -> None:
+        disk = FaultyDisk()
+        async with a_spool(tmp_path / "spool", disk=disk) as spool:
+            disk.fail(call, error=error, path="incoming")
+            with pytest.raises(SpoolFull):
+                await put(spool, LARGE)
+            assert names(tmp_path / "spool" / "incoming") == set()
+            disk.heal()
+            entry = await put(spool, LARGE)
+            assert (await read(spool, entry.id)).endswith(LARGE)
+
+    asyncio.run(scene())
+
+
+def test_a_failed_flush_of_content_is_not_repeated_on_that_file(tmp_path: Path) -> None:
+    async def scene() -> None:
+        disk = FaultyDisk()
+        async with a_spool(tmp_path / "spool", disk=disk) as spool:
+            fault = disk.fail("fsync", path="incoming")
+            with pytest.raises(SpoolError):
+                await put(spool, LARGE)
+            assert fault.hits == 1
+            assert names(tmp_path / "spool" / "incoming") == set()
+
+    asyncio.run(scene())
+
+
+def test_a_failed_flush_of_the_journal_refuses_the_mail_and_gives_the_file_up(tmp_path: Path) -> None:
+    async def scene() -> None:
+        disk = FaultyDisk()
+        root = tmp_path / "spool"
+        spool = await open_spool(root, disk=disk)
+        kept = await put(spool)
+        fault = disk.fail("fdatasync", path="journal", times=1)
+        with pytest.raises(SpoolError):
+            await put(spool, b"refused\r\n")
+        assert fault.hits == 1
+        after = await put(spool)
+        flushed = [call for call in disk.calls if call.startswith("fdatasync")]
+        assert flushed[-1] != flushed[0], "another file of the journal took over"
+        await kill(spool)
+        async with a_spool(root) as again:
+            assert set(again.entries) == {kept.id, after.id}, "what was refused does not come back"
+
+    asyncio.run(scene())
+
+
+def test_pairs_that_cannot_be_made_stay_in_the_journal_and_are_made_when_the_disk_allows(tmp_path: Path) -> None:
+    async def scene() -> None:
+        disk, events = FaultyDisk(), list[Event]()
+        root = tmp_path / "spool"
+        async with a_spool(root, events, disk=disk) as spool:
+            disk.fail("open", error=errno.ENOSPC, path="queue")
+            entry = await put(spool)
+            await until(lambda: any(isinstance(event, Alarm) for event in events))
+            assert names(root / "queue") == set()
+            with pytest.raises(SpoolFull):
+                await put(spool)
+            assert (await read(spool, entry.id)).endswith(SMALL_MAIL)
+            other = await spool.claim(entry.id)
+            spool.give_back(other)
+            disk.heal()
+            await until(lambda: len(names(root / "queue")) == 2)
+            await put(spool)
+        assert sum(isinstance(event, Alarm) for event in events) == 1
+
+    asyncio.run(scene())
+
+
+def test_a_start_on_a_full_disk_keeps_what_the_journal_holds(tmp_path: Path) -> None:
+    async def scene() -> None:
+        root = tmp_path / "spool"
+        spool = await open_spool(root)
+        ids = [(await put(spool)).id for _ in range(3)]
+        await kill(spool)
+        disk = FaultyDisk()
+        disk.fail("open", "allocate", "link", error=errno.ENOSPC, path="queue|journal")
+        async with a_spool(root, disk=disk) as again:
+            assert sorted(again.entries) == ids
+            assert (await read(again, ids[0])).endswith(SMALL_MAIL)
+            with pytest.raises(SpoolFull):
+                await put(again)
+            disk.heal()
+            await until(lambda: len(names(root / "queue")) == 6)
+            await put(again)
+
+    asyncio.run(scene())
+
+
+def test_an_outcome_that_cannot_be_written_is_kept_and_the_message_is_not_sent_again(tmp_path: Path) -> None:
+    async def scene() -> None:
+        disk = FaultyDisk()
+        root = tmp_path / "spool"
+        async with a_spool(root, disk=disk) as spool:
+            entry = await put(spool)
+            claim = await spool.claim(entry.id)
+            disk.fail(error=errno.EROFS)
+            await spool.mark_on_wire([entry.id])
+            say_delivered(claim)
+            with pytest.raises(SpoolError):
+                await spool.settle([claim])
+            with pytest.raises(NotNow):
+                await spool.claim(entry.id)
+            disk.heal()
+            await until(lambda: not spool.entries)
+        async with a_spool(root) as again:
+            assert not again.entries
+
+    asyncio.run(scene())
+
+
+def test_with_sixty_four_outcomes_owed_nothing_more_is_given_out(tmp_path: Path) -> None:
+    async def scene() -> None:
+        disk = FaultyDisk()
+        async with a_spool(tmp_path / "spool", disk=disk) as spool:
+            entries = [await put(spool) for _ in range(65)]
+            claims = [await spool.claim(entry.id) for entry in entries[:64]]
+            disk.fail(error=errno.EROFS)
+            for claim in claims:
+                say_delivered(claim)
+            with pytest.raises(SpoolError):
+                await spool.settle(claims)
+            with pytest.raises(NotNow):
+                await spool.claim(entries[64].id)
+            disk.heal()
+            await until(lambda: len(spool.entries) == 1)
+            await deliver(spool, entries[64].id)
+
+    asyncio.run(scene())
+
+
+def test_a_failed_flush_of_pairs_makes_all_of_them_anew(tmp_path: Path) -> None:
+    async def scene() -> None:
+        disk = FaultyDisk()
+        root = tmp_path / "spool"
+        spool = await open_spool(root, disk=disk)
+        await put(spool)
+        await until(lambda: len(names(root / "queue")) == 2)
+        disk.fail("sync_all", times=1)
+        assert not await spool._ledger.checkpoint()
+        assert await spool._ledger.checkpoint()
+        opened = [call for call in disk.calls if call.startswith("open") and call.endswith(".eml")]
+        assert len(opened) == 2, "written again into a new file"
+        await spool.close()
+
+    asyncio.run(scene())
+
+
+def test_every_call_failing_for_a_while_costs_no_accepted_mail(tmp_path: Path) -> None:
+    async def scene() -> None:
+        disk = FaultyDisk()
+        root = tmp_path / "spool"
+        kept: set[str] = set()
+        async with a_spool(root, disk=disk) as spool:
+            for error in (errno.EIO, errno.ENOSPC, errno.EROFS):
+                for call in (
+                    "open",
+                    "write",
+                    "fsync",
+                    "fdatasync",
+                    "fsync_dir",
+                    "sync_all",
+                    "rename",
+                    "link",
+                    "unlink",
+                ):
+                    disk.fail(call, error=error)
+                    for content in (SMALL_MAIL, LARGE):
+                        with contextlib.suppress(SpoolError):
+                            kept.add((await put(spool, content)).id)
+                    await spool._ledger.checkpoint()
+                    disk.heal()
+                    assert await spool._ledger.checkpoint()
+            assert set(spool.entries) == kept
+        async with a_spool(root) as again:
+            assert set(again.entries) == kept
+            for item in kept:
+                again.give_back(await again.claim(item))
+
+    asyncio.run(scene())
