@@ -84,7 +84,7 @@ class ConsoleReads(QueuePages):
 
     def _message(self, record: Record, header: bytes) -> MessageReport:
         zone = self._zone
-        explained = explanation(record, self._dispatcher.situation(), sending=self._dispatcher.sending.get(record.id))
+        explained = explanation(record, self._dispatcher.situation(), sending=self._dispatcher.sessions.sending.get(record.id))
         return MessageReport(
             id=record.id,
             created=iso(record.created, zone),
@@ -145,7 +145,7 @@ class ConsoleReads(QueuePages):
         zone, now = self._zone, situation.now
         free, reserve = self._spool.room()
         window = status.window_row(situation)
-        running = [s for s in self._dispatcher.sessions if s.ended is None]
+        running = [s for s in self._dispatcher.sessions.records if s.ended is None]
         begins = now - now % 3600 - BEFORE
         waiting = [*self._dispatcher.settings.not_in_force, *self._dispatcher.timetable.schedule.not_in_force]
         history = self.history
@@ -165,7 +165,7 @@ class ConsoleReads(QueuePages):
             queue=count,
             session=status.session_row(running[-1], zone) if running else None,
             sessions=list(history.sessions)[-status.SESSIONS_SHOWN :],
-            sending=[sending_row(sending, now) for sending in self._dispatcher.sending.values()],
+            sending=[sending_row(sending, now) for sending in self._dispatcher.sessions.sending.values()],
             day=outlook.blocks(situation.calendar, begins, begins + AFTER),
             not_in_force=[str(key) for key in waiting],
             files_changed=self._dispatcher.files_changed(),
@@ -178,7 +178,7 @@ class ConsoleReads(QueuePages):
     async def op_sessions(self, arguments: dict[str, Any]) -> Answer:
         """The record of each use of the line, the newest first; one in progress before all others."""
         del arguments
-        for session in reversed(self._dispatcher.sessions):
+        for session in reversed(self._dispatcher.sessions.records):
             if session.ended is None:
                 yield status.session_row(session, self._zone)
         for row in reversed(tuple(self.history.sessions)):
