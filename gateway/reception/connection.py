@@ -20,6 +20,7 @@ from gateway.reception import replies
 from gateway.reception.host import Host
 from gateway.reception.inbox import EndOfInput, Inbox
 from gateway.reception.policy import IpAddress, client_address
+from gateway.reception.serving import Serving
 from gateway.reception.timers import ReceptionTimers
 
 MAX_COMMAND_OCTETS = 1280
@@ -54,7 +55,7 @@ class Hangup(Exception):
 class Connection(SMTP, asyncio.BufferedProtocol):
     """Reads commands and calls `obey` with each; subclasses give them meaning.
 
-    The task that serves a client is never cancelled by what the client does: a lost connection ends the next wait for it.
+    What serves a client is never cancelled by what the client does: a lost connection ends the next wait for it.
     """
 
     def __init__(self, host: Host, loop: asyncio.AbstractEventLoop) -> None:
@@ -62,12 +63,12 @@ class Connection(SMTP, asyncio.BufferedProtocol):
         self.loop = loop
         self.host = host
         self.timers: ReceptionTimers = host.timers
-        self.inbox = Inbox(loop)
+        self.serving: Serving | None = None
+        self.inbox = Inbox(self._resume)
         self.transport: asyncio.Transport | None = None
         self.tls: ssl.SSLObject | None = None
         self.address: IpAddress | None = None
         self.client = ""
-        self.task: asyncio.Task[None] | None = None
         self.is_lost = False
         self._is_over_tls = False  # from the first octet of the handshake on; `tls` is set at its end
         self._out = bytearray()
@@ -88,8 +89,12 @@ class Connection(SMTP, asyncio.BufferedProtocol):
         self.address = client_address(transport.get_extra_info("peername"))
         self.client = str(self.address) if self.address is not None else "unknown"
         self.host.guests.enter(self)
-        self.task = self.loop.create_task(self._serve())
-        self.task.add_done_callback(self._served)
+        self.serving = Serving(self._serve(), self.loop, self._served)
+        self.serving.resume()
+
+    def _resume(self) -> None:
+        if self.serving is not None:
+            self.serving.resume()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         del sizehint
@@ -339,10 +344,12 @@ class Connection(SMTP, asyncio.BufferedProtocol):
 
     # The end.
 
-    def _served(self, task: asyncio.Task[None]) -> None:
+    def _served(self, error: BaseException | None) -> None:
         self.host.guests.served(self)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a session ended badly", exc_info=error)
+        self.serving = None
+        if error is not None:
+            if isinstance(error, Exception):
+                log.error("a session ended badly", exc_info=error)
             if self.transport is not None:
                 self.transport.abort()
 

@@ -33,9 +33,11 @@ class Guests:
     def __init__(self) -> None:
         self._present: dict[Guest, None] = {}  # connected, in order of arrival
         self.serving: set[Guest] = set()
-        """Those whose task has not ended; a commit goes on after its client has gone."""
+        """Those whose session has not ended; a commit goes on after its client has gone."""
         self._nobody = asyncio.Event()
         self._nobody.set()
+        self._all_served = asyncio.Event()
+        self._all_served.set()
         self._by_client: dict[str, int] = {}
         self._hour = 0.0
         self._messages: dict[str, int] = {}
@@ -51,6 +53,7 @@ class Guests:
         self._present[guest] = None
         self.serving.add(guest)
         self._nobody.clear()
+        self._all_served.clear()
         self._by_client[guest.client] = self._by_client.get(guest.client, 0) + 1
 
     def leave(self, guest: Guest) -> None:
@@ -66,8 +69,14 @@ class Guests:
             del self._by_client[guest.client]
 
     def served(self, guest: Guest) -> None:
-        """Its task has ended."""
+        """Its session has ended."""
         self.serving.discard(guest)
+        if not self.serving:
+            self._all_served.set()
+
+    async def all_served(self) -> None:
+        """Return when no session is left."""
+        await self._all_served.wait()
 
     async def gone(self) -> None:
         """Return when nobody is connected."""

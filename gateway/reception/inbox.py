@@ -1,13 +1,16 @@
 """What a client has sent and nobody has read yet: a bounded buffer between the transport and the session.
 
 Unlike `asyncio.StreamReader` it can be looked into, and a wait for more can be ended from outside with a reason (a
-time-out, a stop, a lost connection), without cancelling the task that waits: what is being made safe on disk then goes
-on undisturbed.
+time-out, a stop, a lost connection), without cancelling the session that waits: what is being made safe on disk then goes
+on undisturbed. Who waits is resumed at once, by the callback that brings what it waited for.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+
+from gateway.reception.serving import PAUSE
 
 HIGH_WATER = 128 * 1024
 """Above this many unread octets the transport is told to stop reading; so that is all that a client can make us keep."""
@@ -18,14 +21,14 @@ class EndOfInput(Exception):
 
 
 class Inbox:
-    """`buffer` holds the unread octets; whoever reads deletes from it, through `take` or `line`."""
+    """`buffer` holds the unread octets, in order; `take` and its like empty it. `resume` goes on with the one who waits."""
 
-    __slots__ = ("_interruption", "_loop", "_paused", "_transport", "_waiter", "buffer", "eof")
+    __slots__ = ("_interruption", "_paused", "_resume", "_transport", "buffer", "eof", "is_waiting")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self, resume: Callable[[], None]) -> None:
+        self._resume = resume
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self.is_waiting = False
         self._interruption: Exception | None = None
         self._paused = False
         self.buffer = bytearray()
@@ -38,7 +41,7 @@ class Inbox:
 
     def feed(self, octets: bytes | memoryview) -> None:
         self.buffer += octets
-        if self._waiter is not None:
+        if self.is_waiting:
             self._wake()
         if len(self.buffer) > HIGH_WATER and not self._paused and self._transport is not None:
             self._transport.pause_reading()
@@ -54,16 +57,11 @@ class Inbox:
             self._interruption = reason
         self._wake()
 
-    @property
-    def is_waiting(self) -> bool:
-        """True while the session waits for the client."""
-        return self._waiter is not None
-
     def take(self) -> bytes:
         """All unread octets; the buffer is empty afterwards."""
         octets = bytes(self.buffer)
         self.buffer.clear()
-        self._resume()
+        self._go_on_reading()
         return octets
 
     def take_at_most(self, count: int) -> bytes:
@@ -72,7 +70,7 @@ class Inbox:
             return self.take()
         octets = bytes(self.buffer[:count])
         del self.buffer[:count]
-        self._resume()
+        self._go_on_reading()
         return octets
 
     def put_back(self, octets: bytes) -> None:
@@ -86,21 +84,18 @@ class Inbox:
             raise self._interruption
         if self.eof:
             raise EndOfInput
-        self._resume()
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        self._go_on_reading()
+        self.is_waiting = True
+        await PAUSE
         if self._interruption is not None:
             raise self._interruption
 
     def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if self.is_waiting:
+            self.is_waiting = False
+            self._resume()
 
-    def _resume(self) -> None:
+    def _go_on_reading(self) -> None:
         if self._paused and len(self.buffer) <= HIGH_WATER and self._transport is not None:
             self._paused = False
             self._transport.resume_reading()

@@ -167,8 +167,8 @@ class Reception:
             session.dismiss(replies.SHUTTING_DOWN)
         await self._wait_for_sessions(grace)
         for session in self._sessions():
-            if session.task is not None:
-                session.task.cancel()
+            if session.serving is not None:
+                session.serving.cancel()
             if session.transport is not None:
                 session.transport.abort()
         await self._wait_for_sessions(grace)
@@ -247,9 +247,8 @@ class Reception:
         return [guest for guest in self._host.guests.serving if isinstance(guest, Session)]
 
     async def _wait_for_sessions(self, seconds: float) -> None:
-        tasks = [session.task for session in self._sessions() if session.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=seconds)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._host.guests.all_served(), seconds)
 
     async def _load_token(self) -> str:
         known = self._spool.load_state(TOKEN_STATE)
