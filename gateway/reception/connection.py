@@ -17,6 +17,7 @@ from aiosmtpd.smtp import SMTP
 
 from gateway.events import Refused
 from gateway.reception import replies
+from gateway.reception.guests import Claim
 from gateway.reception.host import Host
 from gateway.reception.inbox import EndOfInput, Inbox
 from gateway.reception.policy import IpAddress, client_address
@@ -249,9 +250,9 @@ class Connection(SMTP, asyncio.BufferedProtocol):
         """Let go of what the session holds; called once, whatever ended it."""
 
     @property
-    def is_idle(self) -> bool:
-        """True while it waits for a client that has not begun a message yet."""
-        return self.inbox.is_waiting
+    def claim(self) -> Claim:
+        """See `gateway.reception.guests`."""
+        return Claim.IDLE if self.inbox.is_waiting else Claim.FIRM
 
     @property
     def patience(self) -> float:

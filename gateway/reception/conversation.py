@@ -16,6 +16,7 @@ from aiosmtpd.smtp import syntax
 
 from gateway.reception import auth, policy, replies
 from gateway.reception.connection import Connection, Hangup
+from gateway.reception.guests import Claim
 from gateway.reception.host import Host, Rules
 from gateway.reception.policy import Standing
 
@@ -97,8 +98,10 @@ class Conversation(Connection):
         return self.timers.first_mail
 
     @property
-    def is_idle(self) -> bool:
-        return not self.has_begun and self.inbox.is_waiting
+    def claim(self) -> Claim:
+        if not self.inbox.is_waiting or (self.has_begun and self.standing.may_relay):
+            return Claim.FIRM
+        return Claim.STRANGER if self.has_begun else Claim.IDLE
 
     def accepts_bare_lf(self) -> bool:
         return policy.repairs(self.rules.accept.line_endings, self.standing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 from typing import Protocol
 
 from gateway.reception import replies
@@ -11,6 +12,14 @@ MAX_ADDRESSES = 20_000
 """Addresses whose messages are counted; beyond it the counts of the present hour start anew."""
 
 HOUR = 3600.0
+
+
+class Claim(enum.IntEnum):
+    """Who has to go first when all places are taken and one who is preferred comes."""
+
+    IDLE = 0  # has never begun a message, and says nothing
+    STRANGER = 1  # may not relay, and says nothing at this moment
+    FIRM = 2  # stays
 
 
 class Guest(Protocol):
@@ -22,8 +31,8 @@ class Guest(Protocol):
     def dismiss(self, reply: bytes) -> None: ...
 
     @property
-    def is_idle(self) -> bool:
-        """True while it waits for a command and has never begun a message."""
+    def claim(self) -> Claim:
+        """How good its claim to its place is now."""
         ...
 
 
@@ -85,18 +94,19 @@ class Guests:
     def admit(self, guest: Guest, *, limit: int, limit_per_client: int, preferred: bool) -> bytes | None:
         """The refusal for one that has entered, or None.
 
-        Where all places are taken, a preferred client gets that of the one who came first and has been idle since: five
-        hundred silent strangers do not keep the office's printer out.
+        Where all places are taken, a preferred client gets that of the one with the least claim who came first: five hundred
+        strangers, silent or slow, do not keep the office's printer out.
         """
         if self._by_client[guest.client] > limit_per_client:
             return replies.TOO_MANY_FROM_YOU
         if len(self._present) <= limit:
             return None
         if preferred:
-            for other in self._present:
-                if other is not guest and other.is_idle:
-                    other.dismiss(replies.MAKE_ROOM)
-                    return None
+            others = [other for other in self._present if other is not guest]
+            loser = min(others, key=lambda other: other.claim, default=None)  # the first of equals
+            if loser is not None and loser.claim is not Claim.FIRM:
+                loser.dismiss(replies.MAKE_ROOM)
+                return None
         return replies.TOO_MANY_CONNECTIONS
 
     def may_send(self, client: str, limit: int | None, now: float) -> bool:

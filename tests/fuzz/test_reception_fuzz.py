@@ -6,6 +6,7 @@ Bounded here; `TIDEGATE_LONG=1` lets it run for as many examples as an hour give
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import itertools
 import os
@@ -16,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.config.settings import AcceptSettings
+from gateway.reception import auth
 from gateway.reception.timers import ReceptionTimers
 from tests.support.smtp import open_door, stranger_settings
 
@@ -79,7 +81,7 @@ async def say(accept: AcceptSettings, pieces: list[bytes], packets: list[int]) -
         client = await door.connect()
         octets = b"".join(pieces)
         marks = sorted({min(mark, len(octets)) for mark in packets} | {0, len(octets)})
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):  # closed already, or reset
             for start, end in itertools.pairwise(marks):
                 client.writer.write(octets[start:end])
                 await asyncio.sleep(0)
@@ -140,5 +142,34 @@ def test_memory_is_flat_over_many_streams() -> None:
             await burst(200)
             assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 4 * 1024
             assert not door.spool.stored
+
+    asyncio.run(body())
+
+
+WORD = st.one_of(
+    st.binary(max_size=20).map(lambda octets: base64.b64encode(octets)),
+    st.sampled_from([b"", b"*", b"=", b"AGEAYg==", b"AGEAYg", b"!", b"AAAA"]),
+    st.binary(max_size=10),
+)
+
+
+@CONFIG
+@given(st.sampled_from(auth.MECHANISMS), st.one_of(st.none(), WORD), st.lists(WORD, min_size=2, max_size=2))
+def test_any_exchange_of_auth_ends_in_a_name_or_in_a_refusal(
+    mechanism: str, initial: bytes | None, answers: list[bytes]
+) -> None:
+    async def challenge(_: bytes) -> bytes:
+        return auth.decode_answer(answers.pop(0))
+
+    async def body() -> None:
+        word = initial.decode("utf-8", "surrogateescape") if initial is not None else None
+        refusal = b"501"
+        try:
+            found = await auth.credentials(mechanism, word, challenge)
+        except auth.Cancelled as exc:
+            refusal = exc.reply[:3]
+        else:
+            assert found is None or isinstance(found[1], bytes)
+        assert refusal == b"501"
 
     asyncio.run(body())

@@ -126,6 +126,25 @@ def test_s66_a_listed_device_gets_in_while_strangers_fill_all_places() -> None:
     asyncio.run(body())
 
 
+def test_s66_strangers_who_began_a_message_and_dawdle_do_not_keep_a_listed_device_out() -> None:
+    async def body() -> None:
+        accept = AcceptSettings(
+            networks=(ipaddress.ip_network("127.0.0.9/32"),), domains=("hq.example",), max_connections=5
+        )
+        async with open_door(accept) as door:
+            dawdlers = [await ready(door) for _ in range(5)]
+            for client in dawdlers[2:]:
+                assert (await client.say("DATA")).code == 354
+            for _ in range(5):
+                device = await ready(door, source="127.0.0.9")
+                assert (await device.data(b"x\r\n.\r\n")).code == 250
+            for client in dawdlers:
+                assert (await client.answer()).code == 421
+            assert (await (await door.connect(source="127.0.0.9")).answer()).code == 421
+
+    asyncio.run(body())
+
+
 def test_s67_a_body_at_a_snails_pace_is_cut() -> None:
     async def body() -> None:
         timers = ReceptionTimers(rate_window=0.2, minimum_rate=1000)

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.mail.address import read_path
 from gateway.reception import policy, replies
-from gateway.reception.guests import Guests
+from gateway.reception.guests import Claim, Guests
 from gateway.reception.policy import Standing
 
 STRANGER = Standing()
@@ -72,23 +72,28 @@ def test_no_address_lies_in_no_network() -> None:
 
 
 class Visitor:
-    def __init__(self, client: str, idle: bool = True) -> None:
+    def __init__(self, client: str, claim: Claim = Claim.IDLE) -> None:
         self.client = client
-        self.is_idle = idle
+        self.claim = claim
         self.told: list[bytes] = []
 
     def dismiss(self, reply: bytes) -> None:
         self.told.append(reply)
 
 
-def test_a_preferred_client_takes_the_place_of_the_longest_idle_one() -> None:
+def test_a_preferred_client_takes_the_place_of_the_one_with_the_least_claim() -> None:
     guests = Guests()
-    busy, first, second, last = Visitor("a", idle=False), Visitor("b"), Visitor("c"), Visitor("d")
-    for visitor in (busy, first, second, last):
+    firm, slow, first, second = (Visitor(name, Claim(rank)) for name, rank in zip("abcd", (2, 1, 0, 0), strict=True))
+    last = Visitor("e")
+    for visitor in (firm, slow, first, second, last):
         guests.enter(visitor)
-    assert guests.admit(last, limit=3, limit_per_client=5, preferred=False) == replies.TOO_MANY_CONNECTIONS
-    assert guests.admit(last, limit=3, limit_per_client=5, preferred=True) is None
-    assert (busy.told, first.told, second.told) == ([], [replies.MAKE_ROOM], [])
+    assert guests.admit(last, limit=4, limit_per_client=5, preferred=False) == replies.TOO_MANY_CONNECTIONS
+    for loser in (first, second, slow):
+        assert guests.admit(last, limit=4, limit_per_client=5, preferred=True) is None
+        assert loser.told == [replies.MAKE_ROOM]
+        loser.claim = Claim.FIRM
+    assert firm.told == []
+    assert guests.admit(last, limit=4, limit_per_client=5, preferred=True) == replies.TOO_MANY_CONNECTIONS
 
 
 def test_leaving_twice_is_leaving_once() -> None:
