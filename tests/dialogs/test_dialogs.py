@@ -138,7 +138,7 @@ class Player:
         if what == "TLS":
             await self.client.writer.start_tls(self.certificate.client_context(), server_hostname="localhost")
         elif what == "half-close":
-            self.client.writer.write_eof()
+            self.client.half_close()
         elif what == "closed":
             assert await self.client.is_closed(), f"{where}: still open"
         elif what == "stored":

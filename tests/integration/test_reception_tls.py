@@ -283,7 +283,7 @@ def test_old_versions_of_tls_and_broken_handshakes_are_refused_and_the_next_clie
             for octets in (b"", b"\x16\x03\x01", os.urandom(500)):
                 client = await door.connect()
                 await client.send(octets)
-                client.writer.write_eof()
+                client.half_close()
                 await client.rest()
             good = await door.connect(ssl=certificate.client_context(), server_hostname="localhost")
             assert (await good.greet()).code == 250
@@ -372,7 +372,11 @@ def test_without_its_files_a_listener_does_not_open(
     certificate: ListenerCertificate, tmp_path: Path, missing: str
 ) -> None:
     nowhere = tmp_path / "nowhere"
-    given = replace(certificate.settings, **{missing: nowhere} if missing != "users" else {})
+    given = certificate.settings
+    if missing == "certificate":
+        given = replace(given, certificate=nowhere)
+    elif missing == "key":
+        given = replace(given, key=nowhere)
     users = nowhere if missing == "users" else write_users(tmp_path / "users.yaml", {"a": "b"})
     settings = Settings(
         path=None,

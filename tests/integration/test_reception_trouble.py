@@ -67,7 +67,7 @@ def test_s61_half_close_after_the_dot_gets_250_and_exactly_one_copy_also_when_th
         async with open_door(spool=spool, timers=timers) as door:
             client = await in_data(door)
             await client.send(b"x\r\n.\r\n")
-            client.writer.write_eof()
+            client.half_close()
             await door.until(lambda: spool.committing == 1)
             await asyncio.sleep(0.4)
             assert spool.gate is not None
@@ -91,7 +91,7 @@ def test_s64_one_octet_a_second_in_a_command_is_421_by_sixty_seconds() -> None:
                 await client.send(b"N")
                 await asyncio.sleep(0.005)
             assert (await answered).code == 421
-            assert loop.time() - started < 0.45
+            assert loop.time() - started < 1.4  # a new wait for each octet would never end
 
     asyncio.run(body())
 
@@ -163,10 +163,10 @@ def test_s67_a_body_at_a_snails_pace_is_cut() -> None:
 
 def test_s67_a_slow_but_steady_body_is_served_to_the_end() -> None:
     async def body() -> None:
-        timers = ReceptionTimers(block=0.3, rate_window=0.1, minimum_rate=1000)  # far more time in all than any wait
+        timers = ReceptionTimers(block=1.0, rate_window=0.2, minimum_rate=50)  # less than it takes in all
         async with open_door(timers=timers) as door:
             client = await in_data(door)
-            for _ in range(60):
+            for _ in range(120):
                 await client.send(b"steady steady steady steady\r\n")
                 await asyncio.sleep(0.01)
             await client.send(b".\r\n")
@@ -322,12 +322,14 @@ def test_s73_with_the_clock_in_1970_the_received_field_says_that_it_is_not_set()
 
 def test_the_250_says_when_the_message_leaves_to_those_who_may_relay() -> None:
     async def body() -> None:
-        options = {"when_leaves": lambda _: "leaves about 12:30, window Arbeitsstunden \u2014 \r\n"}
-        async with open_door(**options) as door:
+        def when_leaves(_: object) -> str:
+            return "leaves about 12:30, window Arbeitsstunden \u2014 \r\n"
+
+        async with open_door(when_leaves=when_leaves) as door:
             client = await ready(door)
             answer = await client.data(b"x\r\n.\r\n")
             assert answer.text == "2.0.0 queued as fake00000001 leaves about 12:30, window Arbeitsstunden ? ??"
-        async with open_door(stranger_settings(domains=("hq.example",)), **options) as door:
+        async with open_door(stranger_settings(domains=("hq.example",)), when_leaves=when_leaves) as door:
             client = await ready(door)
             assert (await client.data(b"x\r\n.\r\n")).text == "2.0.0 queued as fake00000001"
 
@@ -427,7 +429,7 @@ def test_s62_three_hundred_random_streams_leave_it_alive() -> None:
             for number in range(300):
                 client = await door.connect()
                 await client.send(os.urandom(1 + number * 7))
-                client.writer.write_eof()
+                client.half_close()
                 await client.rest()
                 await client.close()
             assert not door.spool.stored

@@ -101,6 +101,11 @@ class Client:
         except ConnectionError:
             return b""
 
+    def half_close(self) -> None:
+        """Say that there is no more; the server may have closed already."""
+        with contextlib.suppress(OSError):
+            self.writer.write_eof()
+
     async def close(self) -> None:
         self.writer.close()
         with contextlib.suppress(OSError):
