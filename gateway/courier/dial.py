@@ -15,7 +15,6 @@ import socket
 import threading
 from typing import Any, cast
 
-from gateway.courier import kernel
 from gateway.courier.contract import Timers
 from gateway.courier.memory import RelayMemory
 
@@ -24,7 +23,6 @@ FRESH = 60.0
 
 MAX_ADDRESSES = 8
 MAX_LOOKUPS = 8
-_UNSENT_LOW_WATER = 128 * 1024
 
 _slots = threading.BoundedSemaphore(MAX_LOOKUPS)
 
@@ -60,8 +58,6 @@ async def connect(host: str, port: int, *, interface: str | None, timers: Timers
 def _prepare(sock: socket.socket, interface: str | None, timers: Timers) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with contextlib.suppress(OSError):
-        # What waits in the kernel can no longer be held back; what waits here is known never to have left.
-        sock.setsockopt(socket.IPPROTO_TCP, kernel.TCP_NOTSENT_LOWAT, _UNSENT_LOW_WATER)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, int(timers.block * 1000)))
     if interface is not None:
         try:

@@ -21,7 +21,7 @@ from gateway.courier.content import BLOCK, Damaged
 from gateway.courier.contract import Feed, Phase, Timers
 from gateway.courier.judge import SERVICE_CLOSING, judge
 from gateway.courier.memory import RelayMemory
-from gateway.courier.pace import Pace
+from gateway.courier.pace import LEAST_AHEAD, MOST_UNANSWERED, Pace
 from gateway.courier.transaction import Parcel, Step, Transaction
 from gateway.courier.watch import Probe, Watch
 from gateway.courier.wire import Slot, Wire
@@ -62,7 +62,7 @@ class Exchange:
         self._pace = Pace(wire.traffic(), self._loop.time())
         self._taken = 0
         self._unsettled = 0
-        self._in_flight = 0
+        self._unanswered = 0
         self._ready: deque[Transaction] = deque()
         self._open: dict[Transaction, None] = {}  # begun and not over, in the order of their answers
         self._has_begun = False
@@ -93,9 +93,10 @@ class Exchange:
         wire.receiver = self._answered
         wire.unasked = self._unasked
         wire.on_lost = self._on_lost
-        wire.on_writable = self._writer.work.set
+        wire.on_writable = self._on_writable
         stopping = self._loop.create_task(self._await_stop(self._stop)) if self._stop is not None else None
         self._watch.start()
+        wire.limit_ahead(self._pace.ahead, is_near=self._pace.is_near)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._take_all())
@@ -169,9 +170,18 @@ class Exchange:
 
     @property
     def _has_room(self) -> bool:
-        if self._pipelines:
-            return self._unsettled < MAX_UNSETTLED and self._in_flight < self._pace.window
-        return self._unsettled < MAX_UNSETTLED and not self._ready and not self._open
+        if self._unsettled >= MAX_UNSETTLED:
+            return False
+        if not self._pipelines:
+            return not self._ready and not self._open
+        if self._pace.is_near:
+            return self._unanswered < MOST_UNANSWERED
+        # On a thin line the next is taken when the last is on its way: something urgent may come meanwhile.
+        return (
+            self._unanswered < MOST_UNANSWERED
+            and self._wire.is_writable
+            and sum(transaction.cost for transaction in self._ready) < LEAST_AHEAD
+        )
 
     async def _take_all(self) -> None:
         try:
@@ -216,7 +226,7 @@ class Exchange:
         most = min(self._offers.rcpt_max or len(indices), self._memory.rcpt_max or len(indices))
         transaction = Transaction(parcel, indices[: max(1, most)])
         transaction.cost = min(parcel.shipment.content.size, BLOCK)
-        self._in_flight += transaction.cost
+        self._unanswered += transaction.cost
         self._progress(transaction, "waiting", 0)
         self._ready.append(transaction)
         self._writer.work.set()
@@ -241,6 +251,7 @@ class Exchange:
                 transaction.is_first = not self._has_begun
                 self._has_begun = True
                 await self._write_one(transaction)
+                self._room.set()
         except Over:
             pass
         except Exception as exc:  # the caller's trouble ends the session, not the program
@@ -269,7 +280,7 @@ class Exchange:
         if transaction.is_written and transaction.cost:
             shipment = transaction.parcel.shipment
             if shipment.content.octets is None:  # the connection itself bounds what of it is still under way
-                self._in_flight -= transaction.cost
+                self._unanswered -= transaction.cost
                 transaction.cost = 0
                 self._room.set()
 
@@ -307,6 +318,10 @@ class Exchange:
         self._writer.closing = reply
         self._end_taking()
 
+    def _on_writable(self) -> None:
+        self._room.set()
+        self._writer.work.set()
+
     def _on_lost(self) -> None:
         self.was_idle = not self._unsettled
         self._end_taking()
@@ -343,8 +358,8 @@ class Exchange:
                 in_doubt_of_setup=self.setup is not None,
             )
         )
-        if transaction.end is not None:
-            self._pace.answered(parcel.shipment.content.size, self._loop.time())
+        if transaction.end is not None and self._pace.answered(parcel.shipment.content.size, self._loop.time()):
+            self._wire.limit_ahead(self._pace.ahead, is_near=False)
         self._forget(transaction)
         if verdict.setup is not None:
             self.setup = verdict.setup
@@ -364,7 +379,7 @@ class Exchange:
     def _forget(self, transaction: Transaction) -> None:
         transaction.is_over = True
         self._open.pop(transaction, None)
-        self._in_flight -= transaction.cost
+        self._unanswered -= transaction.cost
         transaction.cost = 0
         self._room.set()
         self._writer.work.set()

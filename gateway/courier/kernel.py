@@ -17,7 +17,7 @@ _INFO_OCTETS = 136
 _U32 = struct.Struct("=I")
 _COUNTS = struct.Struct("=QQ")
 _INT = struct.Struct("=i")
-TCP_NOTSENT_LOWAT = 25
+_TCP_NOTSENT_LOWAT = 25
 _TCP_RTO_MAX_MS = 44  # Linux 6.15
 _LONGEST_BACKOFF = 120.0
 
@@ -59,6 +59,13 @@ def traffic(sock: socket.socket | None) -> Traffic | None:
         rtt=_U32.unpack_from(info, 68)[0] / 1e6,
         ack_age=_U32.unpack_from(info, 56)[0] / 1e3,
     )
+
+
+def limit_unsent(sock: socket.socket | None, octets: int) -> None:
+    """How much the kernel takes of us ahead of what it sends."""
+    if sock is not None and sock.fileno() >= 0:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, octets)
 
 
 def limit_backoff(sock: socket.socket | None, seconds: float | None) -> bool:

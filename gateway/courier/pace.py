@@ -1,43 +1,49 @@
-"""How many octets may be under way without an answer: enough to keep the line busy, and no more.
+"""How much is handed to the connection before it asks for more: enough to keep the line busy, and no more.
 
-What is under way can no longer be overtaken by something urgent, and some of it is in doubt after a cut.
+What waits in the kernel can no longer be overtaken by something urgent, and after a cut it is harder to tell what never
+left. So on a far line the kernel gets half a second of mail ahead, by the rate that the answers show; the rest stays
+with us, or is not taken at all.
 """
 
 from __future__ import annotations
 
 from gateway.courier.kernel import Traffic
 
-LEAST = 16 * 1024
-FIRST = 64 * 1024
-MOST = 1024 * 1024
 NEAR = 0.005
 """Seconds of round trip: a relay nearer than this is on a line that one need not be careful with."""
 
+LEAST_AHEAD = 16 * 1024
+MOST_AHEAD = 256 * 1024
+MOST_UNANSWERED = 1024 * 1024
+"""Octets of messages taken and not answered, whatever the line."""
+
 _SPAN = 0.5
-_AHEAD = 2.0
+_SECONDS_AHEAD = 0.5
 
 
 class Pace:
-    """`window` in octets. Measured from the answers, in spans of half a second; the best of the last few counts."""
+    """`ahead`: octets that may wait in the kernel unsent. The best rate of the last five spans counts."""
 
-    __slots__ = ("_octets", "_rates", "_rtt", "_since", "window")
+    __slots__ = ("_octets", "_rates", "_since", "_span", "ahead", "is_near")
 
     def __init__(self, traffic: Traffic | None, now: float) -> None:
-        self._rtt = traffic.rtt if traffic is not None else 0.1
+        rtt = traffic.rtt if traffic is not None else 0.1
+        self._span = max(_SPAN, 2 * rtt)
         self._since = now
         self._octets = 0
         self._rates: list[float] = []
-        self.window = MOST if self._rtt < NEAR else FIRST
+        self.is_near = rtt < NEAR
+        self.ahead = MOST_AHEAD if self.is_near else LEAST_AHEAD
 
-    def answered(self, octets: int, now: float) -> None:
-        """A message of so many octets was answered."""
+    def answered(self, octets: int, now: float) -> bool:
+        """A message of so many octets was answered. True if `ahead` is another one now."""
         self._octets += octets
         elapsed = now - self._since
-        if elapsed < max(_SPAN, 2 * self._rtt):
-            return
+        if self.is_near or elapsed < self._span:
+            return False
         self._rates = [*self._rates[-4:], self._octets / elapsed]
         self._since = now
         self._octets = 0
-        if self._rtt >= NEAR:
-            ahead = max(_AHEAD, 4 * self._rtt)
-            self.window = int(min(MOST, max(LEAST, max(self._rates) * ahead)))
+        before = self.ahead
+        self.ahead = int(min(MOST_AHEAD, max(LEAST_AHEAD, max(self._rates) * _SECONDS_AHEAD)))
+        return self.ahead != before

@@ -93,6 +93,12 @@ class Wire(SMTPProtocol):
     def traffic(self) -> kernel.Traffic | None:
         return self.last_traffic if self.transport is None else kernel.traffic(self.tcp)
 
+    def limit_ahead(self, octets: int, *, is_near: bool) -> None:
+        """Let the kernel hold so many octets unsent; on a far line, what it does not take counts as not writable."""
+        kernel.limit_unsent(self.tcp, octets)
+        if self.transport is not None and not is_near:
+            cast(asyncio.Transport, self.transport).set_write_buffer_limits(high=0)
+
     # asyncio's side
 
     def adopt(self, transport: asyncio.Transport) -> None:
