@@ -60,6 +60,7 @@ class Removing:
                     outcome[item] = "removed"
         finally:
             self.leaving.difference_update(mine)
+        outcome.update((item, "removed") for item in outcome if item in self.items)  # also by another call
         return outcome
 
     async def _move(self, ids: Sequence[str], removal: RemovalRecord) -> list[str]:

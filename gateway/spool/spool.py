@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from gateway.clock import Clock
 from gateway.durable import Disk, read_file, replace_file
-from gateway.errors import ContentDamaged, NoSuchItem, NotNow, SpoolError, SpoolFull
+from gateway.errors import ContentDamaged, GatewayError, NoSuchItem, NotNow, SpoolError, SpoolFull
 from gateway.events import Alarm, InDoubt, Journal, Remark, SetAside
 from gateway.mail.envelope import Class, Envelope, Peer
 from gateway.spool import draft as drafts
@@ -154,7 +154,11 @@ class Spool:
             room=Room(disk, layout.root, reserve, clock),
             pace=pace,
         )
-        await spool._begin(found)
+        try:
+            await spool._begin(found)
+        except BaseException:
+            await spool.close()
+            raise
         return spool
 
     async def _begin(self, found: Recovered) -> None:
@@ -171,9 +175,11 @@ class Spool:
                 self._journal.record(Alarm("spool", f"what was in doubt is not on disk yet: {exc}"))
         await self._ledger.start()
         for item in found.in_doubt:
-            record = await self._records.load_record(item)
-            to = tuple(recipient.address for recipient in record.pending)
-            self._journal.record(InDoubt(item, to, None, DOUBT, record.due))
+            try:
+                to = tuple(recipient.address for recipient in (await self._records.load_record(item)).pending)
+            except GatewayError:
+                to = ()  # a claim will find out what is the matter with it
+            self._journal.record(InDoubt(item, to, None, DOUBT))
 
     async def close(self) -> None:
         """Write what is still to be written, empty the journal, unlock. Open drafts are lost, as their clients know."""

@@ -1,4 +1,4 @@
-"""A disk that fails where a test wants it to, or goes off for good after a chosen step. What was done before really is there."""
+"""A disk that fails where a test wants it to, or goes off for good after a chosen step. What was done before is there."""
 
 from __future__ import annotations
 
