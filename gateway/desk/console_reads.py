@@ -84,7 +84,9 @@ class ConsoleReads(QueuePages):
 
     def _message(self, record: Record, header: bytes) -> MessageReport:
         zone = self._zone
-        explained = explanation(record, self._dispatcher.situation(), sending=self._dispatcher.sessions.sending.get(record.id))
+        explained = explanation(
+            record, self._dispatcher.situation(), sending=self._dispatcher.sessions.sending.get(record.id)
+        )
         return MessageReport(
             id=record.id,
             created=iso(record.created, zone),

@@ -138,7 +138,7 @@ class QueuePages:
             record = await self._spool.record(entry.id)
         except GatewayError:
             return None
-        sending = self._dispatcher.sending.get(entry.id)
+        sending = self._dispatcher.sessions.sending.get(entry.id)
         return queue_row(record, s, claimed=sending is not None, sending=sending)
 
     async def op_preview(self, arguments: dict[str, Any]) -> Answer:
