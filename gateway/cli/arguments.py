@@ -14,7 +14,6 @@ NOT_BUILT = {
     "doctor": "checks the installation",
     "clock": "accepts a clock that looks wrong",
     "fetch": "pulls inbound mail",
-    "user": "keeps the users who may sign in",
     "console": "sets the password of the console",
     "export": "writes the queue to a file",
     "import": "reads a queue from a file",
@@ -128,6 +127,22 @@ def make_parser() -> Parser:
     mode = command("mode", "show or choose the mode", "tidegate mode offline --for 2h")
     mode.add_argument("mode", nargs="?", choices=["auto", "online", "offline", "stopped"])
     mode.add_argument("--for", dest="lasting", nargs="+", metavar="DURATION", help="then what was before comes back")
+
+    user = command("user", "the users who may sign in", "tidegate user add anna")
+    user.set_defaults(user_parser=user)
+    deeds = user.add_subparsers(dest="part", metavar="add|remove|list|password", parser_class=Parser)
+    for name, text in (
+        ("add", "a new user; the password is asked for, or read from standard input"),
+        ("remove", "who may not sign in any more"),
+        ("list", "all names, and the addresses that are theirs"),
+        ("password", "a new password for one user"),
+    ):
+        deed = deeds.add_parser(name, help=text, allow_abbrev=False)
+        if name != "list":
+            deed.add_argument("name", nargs="?", metavar="NAME")
+        if name == "add":
+            what = "a sender address (or *@domain) that is this user's, for `senders: own`; may be repeated"
+            deed.add_argument("--address", action="append", metavar="ADDRESS", help=what)
 
     link = command("link", "the links and their state", "tidegate link")
     link.add_argument("words", nargs="*", metavar="status | event IFACE up|down", help=argparse.SUPPRESS)

@@ -56,6 +56,12 @@ def _run(argv: list[str]) -> int:
         from gateway.cli.serve import serve
 
         return serve(path)
+    if command == "user":
+        if options.part is None:
+            raise UsageError(f"user: add, remove, list or password?\n{options.user_parser.format_usage().rstrip()}")
+        from gateway.cli.users import run_user
+
+        return run_user(options, path, words.json)
     if command == "schedule" and options.part in (None, "check", "next", "week", "diff"):
         from gateway.cli.schedule import run_schedule
 

@@ -25,6 +25,7 @@ from gateway.dispatch.words import count_words, size_words
 from gateway.errors import GatewayError, NoSuchItem, NotNow, UsageError
 from gateway.events import Event, HeldItem, Journal, ReleasedItem, RemovedItem, RestoredItem
 from gateway.maillog import render
+from gateway.reception.users import load_users
 from gateway.spool.record import Record
 from gateway.spool.spool import Spool
 
@@ -270,6 +271,12 @@ class Desk:
         await self._dispatcher.settled()
         waiting = [*self._dispatcher.settings.not_in_force, *self._dispatcher.timetable.schedule.not_in_force]
         yield {"result": "reloaded", "not_in_force": [str(key) for key in waiting]}
+
+    async def op_users(self, arguments: dict[str, Any]) -> Answer:
+        """The file of users was changed: can we read it? A login looks for itself; this tells the one who changed it."""
+        del arguments
+        path = self._dispatcher.settings.accept.users
+        yield {"users": None if path is None else len(await asyncio.to_thread(load_users, path))}
 
     # -- parts --------------------------------------------------------------------------------------------------
 

@@ -146,8 +146,10 @@ def render_users(users: Mapping[str, User]) -> str:
     return "".join(lines)
 
 
-def save_users(path: Path, users: Mapping[str, User]) -> None:
+def save_users(path: Path, users: Mapping[str, User], *, owner: tuple[int, int] | None = None) -> None:
     """Write the file with mode 0600, whole or not at all: it is replaced in one step. Raises OSError.
+
+    `owner`: user and group that it is given to, so that the gateway can read what root wrote; None leaves it to the writer.
 
     A crash leaves the old file, and perhaps `NAME.new` beside it, which the next save overwrites.
     """
@@ -155,6 +157,8 @@ def save_users(path: Path, users: Mapping[str, User]) -> None:
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         os.fchmod(file.fileno(), 0o600)
+        if owner is not None:
+            os.fchown(file.fileno(), *owner)
         file.write(render_users(users))
         file.flush()
         os.fsync(file.fileno())
