@@ -29,6 +29,7 @@ from gateway.config.settings import (
     RelaySettings,
     Settings,
     SourceSettings,
+    TariffSettings,
 )
 
 PROBE_DEFAULT = 60.0
@@ -207,9 +208,8 @@ class _Builder:
                     entry, "dial", f'"dial" is for dialled links only, and this one is {kind}', "write kind: dialled."
                 )
             name = entry.get("name") or entry.get("interface", "default")
-            links.append(
-                LinkSettings(name=name, probe=probe, dial=self._dial(entry.get("dial")), line=entry.line, **given)
-            )
+            dial, tariff = self._dial(entry.get("dial")), self._tariff(entry.get("tariff"))
+            links.append(LinkSettings(name=name, probe=probe, dial=dial, tariff=tariff, line=entry.line, **given))
         self._unique(entries, [link.name for link in links], "links")
         return tuple(links)
 
@@ -217,6 +217,11 @@ class _Builder:
         if block is None or not {"up", "down"} <= block.values.keys():
             return None
         return DialSettings(block.get("up"), block.get("down"), **block.only(within="within", at_most="at_most"))
+
+    def _tariff(self, block: Fields | None) -> TariffSettings | None:
+        if block is None:
+            return None
+        return TariffSettings(**block.only(per_minute="per_minute", per_mb="per_mb", rounding="rounding"))
 
     def _relays(self, entries: Sequence[Fields]) -> tuple[RelaySettings, ...]:
         relays = [self._relay(entry) for entry in entries]

@@ -92,6 +92,15 @@ class BudgetSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TariffSettings:
+    """What a use of a link costs, in the operator's own money. `rounding`: seconds that a use is rounded up to."""
+
+    per_minute: float | None = None
+    per_mb: float | None = None
+    rounding: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class LinkSettings:
     """One line to the world. `probe`: seconds between probes, None for none. `speed`: bit/s as first guess."""
 
@@ -104,6 +113,7 @@ class LinkSettings:
     budget: BudgetSettings | None = None
     relay: str | None = None
     line: int = 0
+    tariff: TariffSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
