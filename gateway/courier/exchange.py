@@ -289,7 +289,9 @@ class Exchange:
     def _answered(self, slot: Slot, code: int, raw: bytes) -> None:
         transaction, step, index = cast("tuple[Transaction, Step, int]", slot)
         reply = Reply(code, clean_reply_text(raw))
-        if not transaction.note(step, index, reply):
+        is_early = step is Step.END and code < 300 and not self._writer.may_be_answered(transaction)
+        if not transaction.note(step, index, reply) or is_early:
+            transaction.end = None if is_early else transaction.end
             self._wire.give_up(f"answers out of step ({reply})", nonsense=True)
             return
         if code == SERVICE_CLOSING:

@@ -96,8 +96,6 @@ class Transaction:
                 return reply.code >= 400
             case Step.END:
                 self.end = reply
-                if not self.is_written:
-                    return reply.code >= 400  # a refusal may come early; a yes to what was not sent is none
         return reply.code < 300 or reply.code >= 400
 
     def facts(self, *, complete: bool, lost: str | None, accepted_before: bool, in_doubt_of_setup: bool) -> Exchanged:

@@ -120,6 +120,13 @@ class Writer:
         traffic = self._wire.traffic() if self._wire.lost is None else self._wire.last_traffic
         return traffic is None or traffic.sent - self._kernel_base >= transaction.end_offset
 
+    def may_be_answered(self, transaction: Transaction) -> bool:
+        """False if the relay's machine has not even acknowledged its last octet: a yes to it then is none."""
+        traffic = self._wire.traffic()
+        return transaction.is_written and (
+            traffic is None or traffic.acked - self._kernel_base >= transaction.end_offset
+        )
+
     # the manners
 
     def _at_once(self, transaction: Transaction, octets: bytes) -> None:

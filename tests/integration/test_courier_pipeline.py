@@ -423,3 +423,19 @@ def test_word_of_a_link_during_a_message_does_no_harm_to_a_connection_that_lives
     end, feed = asyncio.run(go())
 
     assert (end.why, feed.kinds("m0")) == ("done", ["Delivered"])
+
+
+def test_a_yes_to_octets_that_have_not_arrived_is_not_believed() -> None:
+    """The relay reads nothing any more, so that they cannot have."""
+    early = Say(b"250 ok\r\n" * 40, stop_reading=True)
+
+    async def go() -> Any:
+        async with Relay({"RCPT": early}, extensions=BDAT, receive_buffer=2048) as relay:
+            return await send(relay, *small(10, 60_000))
+
+    end, feed = asyncio.run(go())
+
+    assert end.why == "broken"
+    assert "out of step" in end.text
+    assert feed.kinds(f"m{feed.taken - 1}") != ["Delivered"]
+    assert [kind for id in feed.outcomes for kind in feed.kinds(id)].count("Delivered") <= 1
