@@ -14,12 +14,13 @@ DEFAULT = "default"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`why` says in a few words what is missing, or that nothing is."""
+    """`why` says in a few words what is missing, or that nothing is. `device`: the interface that packets leave by."""
 
     carrier: bool
     has_route: bool
     why: str
     addresses: tuple[str, ...] = ()
+    device: str | None = None
 
     @property
     def up(self) -> bool:
@@ -34,14 +35,14 @@ def judge_line(interface: str, hosts: Sequence[str], facts: KernelFacts, kernel:
     if found is None:
         return Line(False, False, f"there is no interface {interface}")
     if not found.carrier:
-        return Line(False, False, f"{interface} has no carrier", found.addresses)
+        return Line(False, False, f"{interface} has no carrier", found.addresses, interface)
     if not found.addresses:
-        return Line(True, False, f"{interface} has no address")
+        return Line(True, False, f"{interface} has no address", device=interface)
     leads_out = interface in facts.default_routes or any(
         kernel.route(address) == interface for host in hosts for address in _addresses(host, kernel)
     )
     why = "there is a route" if leads_out else f"no route over {interface}"
-    return Line(True, leads_out, why, found.addresses)
+    return Line(True, leads_out, why, found.addresses, interface)
 
 
 def _default(hosts: Sequence[str], facts: KernelFacts, kernel: Kernel) -> Line:
@@ -52,10 +53,10 @@ def _default(hosts: Sequence[str], facts: KernelFacts, kernel: Kernel) -> Line:
         ways = {kernel.route(address) for address in addresses} if addresses else set(facts.default_routes)
         for way in sorted(way for way in ways if way is not None):
             if facts.has_carrier(way):
-                return Line(True, True, f"there is a route over {way}", facts.interfaces[way].addresses)
+                return Line(True, True, f"there is a route over {way}", facts.interfaces[way].addresses, way)
             dark.append(way)
     if dark:
-        return Line(False, True, f"{dark[0]} has no carrier")
+        return Line(False, True, f"{dark[0]} has no carrier", device=dark[0])
     return Line(True, False, f"no route to {hosts[0]}" if hosts else "no route")
 
 

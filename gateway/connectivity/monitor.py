@@ -20,7 +20,7 @@ from gateway.connectivity.netlink import KernelEvents
 from gateway.connectivity.probe import Question, probe
 from gateway.connectivity.state import LinkState
 from gateway.connectivity.watch import Watch
-from gateway.events import Journal, LinkChanged
+from gateway.events import Alarm, Journal, LinkChanged
 
 Prober = Callable[[Question], Awaitable[str | None]]
 """Asks a relay whether it answers: None if it does, else a sentence."""
@@ -158,11 +158,18 @@ class Monitor:
         self._judge_all()
 
     def _look(self) -> bool:
-        facts = self._kernel.facts()
+        try:
+            facts = self._kernel.facts()
+            lines = [
+                judge_line(watch.settings.interface, [relay.host for relay in watch.relays], facts, self._kernel)
+                for watch in self._watches.values()
+            ]
+        except OSError as exc:  # no descriptor is left: what was known last stands until the next word
+            self._journal.record(Alarm("links", f"the kernel cannot be asked: {exc.strerror or exc}"))
+            return False
         changed = False
-        for watch in self._watches.values():
-            hosts = [relay.host for relay in watch.relays]
-            if watch.look(judge_line(watch.settings.interface, hosts, facts, self._kernel), self._clock.monotonic()):
+        for watch, line in zip(self._watches.values(), lines, strict=True):
+            if watch.look(line, self._clock.monotonic()):
                 self._wake(watch)
             changed = self._judge(watch) or changed
         return changed

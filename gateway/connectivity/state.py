@@ -11,7 +11,8 @@ from gateway.config.settings import LinkKind
 class LinkState:
     """`up`: carrier, address and route are there, so that a session may be tried. `usable` (permanent links): `auto` may call
     it Online. `relay_answers`: what probes and sessions showed, None where nobody asked. `since`: of `up` and `usable`.
-    `try_again_at`: a link that failed is given another session then."""
+    `try_again_at`: a link that failed is given another session then. `device`: the kernel's interface behind it, which of
+    `interface: default` is the one that the way to the relay leads out of; None where there is none."""
 
     name: str
     kind: LinkKind
@@ -25,3 +26,4 @@ class LinkState:
     relay_answers: bool | None = None
     addresses: tuple[str, ...] = ()
     try_again_at: float | None = None
+    device: str | None = None

@@ -120,6 +120,7 @@ class Watch:
             since=now if changed else before.since,
             relay_answers=self._relay_answers(),
             addresses=line.addresses,
+            device=line.device,
             try_again_at=min(self._again.values(), default=None) if line.up and not trusted else None,
         )
         return self.state, changed

@@ -182,6 +182,31 @@ def test_a_probe_finds_the_relay_through_the_line_and_misses_it_when_it_is_gone(
         relay.stdout.close()
 
 
+def test_a_metered_line_carries_no_packet_of_the_monitor_whatever_happens_around_it(namespace: Namespace) -> None:
+    quiet = "echo 1 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6"  # the kernel's own neighbour discovery is not ours
+    subprocess.run(["ip", "netns", "exec", namespace.name, "sh", "-c", quiet], check=True)
+    namespace.come_up()
+    before = packets_out(namespace)
+    with watching(namespace, "eth0", "metered", "smtp.hq.example", "25", "1") as watcher:
+        watcher.until(lambda s: s["up"])
+        for _ in range(5):
+            namespace.ip("route", "add", "10.9.0.0/16", "via", "10.1.0.1")
+            namespace.ip("addr", "add", "10.8.0.1/24", "dev", "eth0")
+            namespace.ip("addr", "del", "10.8.0.1/24", "dev", "eth0")
+            namespace.ip("route", "del", "10.9.0.0/16")
+        namespace.ip("route", "del", "default")
+        watcher.until(lambda s: not s["up"])
+    assert packets_out(namespace) == before
+
+
+def packets_out(namespace: Namespace) -> int:
+    """What the interface has sent, by its own count."""
+    shown = subprocess.run(
+        ["ip", "-n", namespace.name, "-s", "-j", "link", "show", "eth0"], check=True, capture_output=True, text=True
+    )
+    return int(json.loads(shown.stdout)[0]["stats64"]["tx"]["packets"])
+
+
 RELAY = """
 import socket
 listener = socket.create_server(("10.1.0.1", 2525))

@@ -27,7 +27,9 @@ def test_default_is_up_for_a_name_when_there_is_a_default_route_and_nothing_is_l
     kernel = FakeKernel()
     assert not judged(kernel, "default", "smtp.hq.example.net").up
     kernel.add("eth0", "192.168.7.2")
-    assert judged(kernel, "default", "smtp.hq.example.net").up
+    line = judged(kernel, "default", "smtp.hq.example.net")
+    assert line.up
+    assert line.device == "eth0"
 
 
 def test_a_name_in_the_hosts_file_goes_by_its_own_route() -> None:
@@ -64,13 +66,13 @@ def test_a_named_interface_says_what_it_lacks_in_the_order_in_which_it_comes_up(
     kernel = FakeKernel()
     assert judged(kernel, "ppp0", "h.example").why == "there is no interface ppp0"
     kernel.add("ppp0", carrier=False, default=False)
-    assert judged(kernel, "ppp0", "h.example") == Line(False, False, "ppp0 has no carrier")
+    assert judged(kernel, "ppp0", "h.example") == Line(False, False, "ppp0 has no carrier", device="ppp0")
     kernel.add("ppp0", default=False)
-    assert judged(kernel, "ppp0", "h.example") == Line(True, False, "ppp0 has no address")
+    assert judged(kernel, "ppp0", "h.example") == Line(True, False, "ppp0 has no address", device="ppp0")
     kernel.add("ppp0", "10.1.1.1", default=False)
-    assert judged(kernel, "ppp0", "h.example") == Line(True, False, "no route over ppp0", ("10.1.1.1",))
+    assert judged(kernel, "ppp0", "h.example") == Line(True, False, "no route over ppp0", ("10.1.1.1",), "ppp0")
     kernel.default_route("ppp0", True)
-    assert judged(kernel, "ppp0", "h.example") == Line(True, True, "there is a route", ("10.1.1.1",))
+    assert judged(kernel, "ppp0", "h.example") == Line(True, True, "there is a route", ("10.1.1.1",), "ppp0")
 
 
 def test_a_named_interface_needs_no_default_route_where_the_relay_has_a_route_of_its_own() -> None:

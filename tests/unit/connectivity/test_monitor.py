@@ -8,11 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from gateway.config.settings import LinkSettings, RelaySettings, Settings
+from gateway.connectivity.kernel import KernelFacts
 from gateway.connectivity.monitor import Monitor
 from gateway.connectivity.probe import Question
 from gateway.connectivity.state import LinkState
-from gateway.events import Event, Journal, LinkChanged
+from gateway.events import Alarm, Event, Journal, LinkChanged
 from tests.support.clock import FakeClock
 from tests.support.fakekernel import FakeKernel
 
@@ -119,6 +122,18 @@ def test_a_default_route_lost_in_silence_is_seen_with_the_next_word() -> None:
         assert not office.state.up
 
     run(office, body)
+
+
+def test_a_kernel_that_cannot_be_asked_changes_nothing_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    office = Office(DSL)
+
+    def no_descriptors() -> KernelFacts:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(office.kernel, "facts", no_descriptors)
+    office.monitor.look()
+    assert office.state.usable
+    assert office.events[-1] == Alarm("links", "the kernel cannot be asked: Too many open files")
 
 
 def test_a_session_that_failed_makes_it_unusable_until_its_time() -> None:
