@@ -22,8 +22,8 @@ BUDGET = 4 * 1024 * 1024
 """Octets of all drafts together in memory, besides one block of each that is being written."""
 
 
-class Desk:
-    """What all drafts share: the disk, its room, their folder, and how much of their budget is used."""
+class Drafts:
+    """What all drafts share: the disk, its room, their folder, how much of their budget is used, and whose IDs are out."""
 
     def __init__(
         self, disk: Disk, folder: str, room: Room, on_disk: Callable[[Callable[[], None]], Awaitable[None]]
@@ -39,19 +39,19 @@ class Draft:
     A cut leaves a stray in incoming/ at most; start sweeps it.
     """
 
-    __slots__ = ("_buffer", "_descriptor", "_desk", "_failed", "_hashers", "_heads", "_offset", "_over", "id", "size")
+    __slots__ = ("_buffer", "_descriptor", "_drafts", "_failed", "_hashers", "_heads", "_offset", "_over", "id", "size")
 
-    def __init__(self, desk: Desk, item: str, heads: Sequence[bytes]) -> None:
+    def __init__(self, drafts: Drafts, item: str, heads: Sequence[bytes]) -> None:
         self.id = item
         self.size = len(heads[0])
-        self._desk, self._heads = desk, heads
+        self._drafts, self._heads = drafts, heads
         self._buffer = bytearray()
         self._offset = self.size
         self._descriptor: int | None = None
         self._hashers: list[hashlib._Hash] = []
         self._failed: SpoolError | None = None
         self._over = False
-        desk.open.add(item)
+        drafts.open.add(item)
 
     @property
     def is_small(self) -> bool:
@@ -64,11 +64,11 @@ class Draft:
             raise self._failed
         if self._over:
             raise ValueError("the draft is done")
-        desk = self._desk
+        drafts = self._drafts
         self.size += len(octets)
         self._buffer += octets
-        desk.used += len(octets)
-        if self._descriptor is None and self.size <= SMALL and desk.used <= BUDGET:
+        drafts.used += len(octets)
+        if self._descriptor is None and self.size <= SMALL and drafts.used <= BUDGET:
             return
         if self._descriptor is None or len(self._buffer) >= BLOCK:
             await self._spill()
@@ -78,10 +78,10 @@ class Draft:
         if self._over:
             return
         self._end()
-        self._desk.open.discard(self.id)
+        self._drafts.open.discard(self.id)
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            await self._desk.on_disk(lambda: self._discard(descriptor))
+            await self._drafts.on_disk(lambda: self._discard(descriptor))
 
     def take(self, head: int) -> tuple[bytes, str]:
         """Small: all octets with the chosen head, and their SHA-256. The draft is over."""
@@ -105,7 +105,7 @@ class Draft:
         self._end()
 
         def save() -> None:
-            disk = self._desk.disk
+            disk = self._drafts.disk
             try:
                 try:
                     self._put(descriptor, buffer, offset)
@@ -114,36 +114,36 @@ class Draft:
                     disk.fsync(descriptor)
                 finally:
                     disk.close(descriptor)
-                disk.fsync_dir(self._desk.folder)
+                disk.fsync_dir(self._drafts.folder)
             except OSError:
                 remove_file(disk, self.path)
                 raise
 
         try:
-            self._desk.room.spend(len(buffer))
-            await self._desk.on_disk(save)
+            self._drafts.room.spend(len(buffer))
+            await self._drafts.on_disk(save)
         except OSError as exc:
             raise spool_error(exc, "the content cannot be written") from exc
         except SpoolError:
-            await self._desk.on_disk(lambda: self._discard(descriptor))
+            await self._drafts.on_disk(lambda: self._discard(descriptor))
             raise
         finally:
-            self._desk.used -= len(buffer)
+            self._drafts.used -= len(buffer)
         return self._hashers[head].hexdigest()
 
     async def discard(self) -> None:
         """The finished file is not wanted after all."""
-        await self._desk.on_disk(self._unlink)
+        await self._drafts.on_disk(self._unlink)
 
     @property
     def path(self) -> str:
-        return f"{self._desk.folder}/{self.id}.eml"
+        return f"{self._drafts.folder}/{self.id}.eml"
 
     async def _spill(self) -> None:
         """Write the buffer to the file, which is made at the first block."""
         buffer, self._buffer = self._buffer, bytearray()
         offset, self._offset = self._offset, self._offset + len(buffer)
-        disk = self._desk.disk
+        disk = self._drafts.disk
 
         def spill() -> None:
             if self._descriptor is None:
@@ -153,8 +153,8 @@ class Draft:
             self._put(self._descriptor, buffer, offset)
 
         try:
-            self._desk.room.spend(len(buffer))
-            writing = asyncio.ensure_future(self._desk.on_disk(spill))
+            self._drafts.room.spend(len(buffer))
+            writing = asyncio.ensure_future(self._drafts.on_disk(spill))
             try:
                 await asyncio.shield(writing)
             except asyncio.CancelledError:
@@ -167,30 +167,30 @@ class Draft:
         except SpoolError as exc:
             self._failed = exc
         finally:
-            self._desk.used -= len(buffer)
+            self._drafts.used -= len(buffer)
         if self._failed is not None:
             descriptor, self._descriptor = self._descriptor, None
-            self._desk.used -= len(self._buffer)
+            self._drafts.used -= len(self._buffer)
             self._buffer = bytearray()
             if descriptor is not None:
-                await self._desk.on_disk(lambda: self._discard(descriptor))
+                await self._drafts.on_disk(lambda: self._discard(descriptor))
             raise self._failed
 
     def _put(self, descriptor: int, buffer: bytearray, offset: int) -> None:
         for hasher in self._hashers:
             hasher.update(buffer)
-        self._desk.disk.write(descriptor, buffer, offset)
+        self._drafts.disk.write(descriptor, buffer, offset)
 
     def _discard(self, descriptor: int) -> None:
         """Free the room at once: a full disk must not stay full."""
         with contextlib.suppress(OSError):
-            self._desk.disk.close(descriptor)
-        remove_file(self._desk.disk, self.path)
+            self._drafts.disk.close(descriptor)
+        remove_file(self._drafts.disk, self.path)
 
     def _unlink(self) -> None:
-        remove_file(self._desk.disk, self.path)
+        remove_file(self._drafts.disk, self.path)
 
     def _end(self) -> None:
         self._over = True
-        self._desk.used -= len(self._buffer)
+        self._drafts.used -= len(self._buffer)
         self._buffer = bytearray()

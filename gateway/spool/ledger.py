@@ -8,7 +8,7 @@
 
 A cut at any step leaves the notes in the journal, and start (`gateway.spool.recovery`) does the rest again. The event loop
 owns all state here; the journal is written on a thread of its own, since its flush must not wait for anything else; pairs,
-contents and checkpoints are done on two others.
+contents and checkpoints are done on up to three others: a checkpoint and the flush of large content may each take long.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Ledger:
         self._disk, self._layout, self._log, self._ended = disk, layout, log, ended
         self._journal, self._pace = journal, pace
         self._log_thread = ThreadPoolExecutor(1, "journal")
-        self._files_threads = ThreadPoolExecutor(2, "spool")
+        self._files_threads = ThreadPoolExecutor(3, "spool")
         self.pending: dict[str, Change] = {change.id: change for change in changes}
         self.on_wire: set[str] = set()
         self.live: Callable[[], tuple[list[str], int]] = lambda: ([], 0)
@@ -133,7 +133,11 @@ class Ledger:
 
         Giving up the wait does not call the notes back.
         """
-        return self._enqueue(_Batch(notes, asyncio.get_running_loop().create_future()))
+        batch = _Batch(notes, asyncio.get_running_loop().create_future())
+        if not notes:
+            batch.done.set_result(self._log.number)
+            return batch.done
+        return self._enqueue(batch)
 
     @property
     def is_full(self) -> bool:

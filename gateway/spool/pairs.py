@@ -8,8 +8,10 @@ saves the halves of a rename one by one, content must never be without a name.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -79,7 +81,10 @@ def content_octets(disk: Disk, content: bytes | InJournal) -> bytes:
         octets = disk.read(descriptor, content.stored.octets, content.stored.offset)
     finally:
         disk.close(descriptor)
-    return content.stored.unpack(octets)[1]
+    try:
+        return content.stored.unpack(octets)[1]
+    except zlib.error as exc:
+        raise OSError(errno.EIO, "the journal has changed", content.path) from exc
 
 
 def size_of(path: str) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -82,9 +83,11 @@ class Records:
 
         def read() -> Opened:
             if waiting is not None:
-                octets = content_octets(self._disk, waiting)
-                check(octets, record.size, sha256)
-                return Opened(record.size, octets, None)
+                # By the time a thread is free the pair may have followed, and the journal's file be used anew.
+                with contextlib.suppress(OSError, ContentDamaged):
+                    octets = content_octets(self._disk, waiting)
+                    check(octets, record.size, record.sha256)
+                    return Opened(record.size, octets, None)
             return open_content(self._disk, paths, record.size, sha256)
 
         try:

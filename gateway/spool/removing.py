@@ -32,11 +32,12 @@ class Removing:
         items: dict[str, int],
         changing: asyncio.Lock,
         clock: Clock,
+        leaving: set[str],
         notify: Callable[[str], None],
     ) -> None:
         self._entries, self._records, self._claims, self._ledger = entries, records, claims, ledger
         self.items, self._changing, self._clock, self._notify = items, changing, clock, notify
-        self.leaving: set[str] = set()
+        self.leaving = leaving
 
     async def remove(self, ids: Sequence[str], *, by: str, tell_sender: bool) -> dict[str, str]:
         """See `Spool.remove`."""

@@ -11,46 +11,36 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
 
 from gateway.clock import Clock
-from gateway.durable import Disk, read_file, replace_file
-from gateway.errors import ContentDamaged, GatewayError, NoSuchItem, NotNow, SpoolError, SpoolFull
+from gateway.durable import Disk
+from gateway.errors import GatewayError, NoSuchItem, SpoolError
 from gateway.events import Alarm, InDoubt, Journal, Remark, SetAside
 from gateway.mail.envelope import Class, Envelope, Peer
-from gateway.spool import draft as drafts
-from gateway.spool.claims import Claim, Claims, Release
+from gateway.spool.accepting import Accepting
+from gateway.spool.claims import Claim, Claims
 from gateway.spool.content import Content
 from gateway.spool.draft import Draft
 from gateway.spool.ended import EndedLog
 from gateway.spool.entry import Entry
 from gateway.spool.ids import BLOCK
 from gateway.spool.layout import Layout, checked_id, split_name
-from gateway.spool.ledger import Ledger, Pace, spool_error
+from gateway.spool.ledger import Ledger, Pace
 from gateway.spool.lock import SpoolLock
-from gateway.spool.pairs import set_aside
-from gateway.spool.record import RecipientRecord, Record, decode_record, encode_record
+from gateway.spool.record import Record, decode_record, encode_record
 from gateway.spool.records import Records
 from gateway.spool.recovery import DOUBT, Recovered, make_folders, recover
 from gateway.spool.removing import Removing
 from gateway.spool.room import Room
-from gateway.spool.writeahead import FILE_OCTETS, Kind, Note, WriteAhead
+from gateway.spool.sending import UPDATE_AT_ONCE, Sending
+from gateway.spool.states import States
+from gateway.spool.tasks import Tasks
+from gateway.spool.writeahead import FILE_OCTETS, WriteAhead
 
 __all__ = ["Claim", "Content", "Draft", "Entry", "Spool"]
-
-T = TypeVar("T")
-
-MOST_UNSAVED = 64
-"""Outcomes that wait for the disk; with so many, nothing more is given out to be sent (DESIGN section 7)."""
-
-_UPDATE_AT_ONCE = 256
-_STATE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-_STATE_LIMIT = 64 * 1024 * 1024
 
 
 class Spool:
@@ -69,23 +59,44 @@ class Spool:
         room: Room,
         pace: Pace,
     ) -> None:
-        self._disk, self._layout, self._spool_lock, self._ledger = disk, layout, lock, ledger
-        self._clock, self._journal, self._room, self._pace = clock, journal, room, pace
-        self._entries = found.entries
-        self._ids = found.ids
-        self._records = Records(disk, layout, ledger)
-        self._claims = Claims()
-        self._changing = asyncio.Lock()  # read, change, enqueue: one at a time, so that no change is lost
-        self._unsaved: dict[str, Claim] = {}
+        self._layout, self._spool_lock, self._ledger, self._journal, self._room = layout, lock, ledger, journal, room
+        self._entries, self._ids = found.entries, found.ids
+        self._records = records = Records(disk, layout, ledger)
+        self._claims = claims = Claims()
+        self._tasks = tasks = Tasks()
         self._listeners: list[Callable[[str], None]] = []
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._desk = drafts.Desk(disk, layout.incoming, room, ledger.on_disk)
-        self._states: dict[str, asyncio.Lock] = {}
-        self._reserving: asyncio.Task[None] | None = None
-        self._removing = Removing(
-            self._entries, self._records, self._claims, ledger, found.removed, self._changing, clock, self._notify
+        changing = asyncio.Lock()  # read, change, hand to the journal: one at a time, so that no change is lost
+        leaving: set[str] = set()
+        self._accepting = Accepting(
+            disk,
+            layout,
+            ledger,
+            records,
+            found.ids,
+            room,
+            tasks,
+            clock=clock,
+            journal=journal,
+            appeared=self._appeared,
         )
-        self._closing = asyncio.Event()
+        self._sending = Sending(
+            disk,
+            layout,
+            ledger,
+            records,
+            found.entries,
+            claims,
+            leaving,
+            changing,
+            tasks,
+            journal=journal,
+            notify=self._notify,
+            retry=pace.retry,
+        )
+        self._removing = Removing(
+            found.entries, records, claims, ledger, found.removed, changing, clock, leaving, self._notify
+        )
+        self._states = States(disk, layout.state, ledger, journal)
         self.in_doubt_at_start = tuple(found.in_doubt)
 
     # -- life ----------------------------------------------------------------------------------------------------------
@@ -183,23 +194,13 @@ class Spool:
 
     async def close(self) -> None:
         """Write what is still to be written, empty the journal, unlock. Open drafts are lost, as their clients know."""
-        if self._closing.is_set():
+        if self._tasks.closing.is_set():
             return
-        self._closing.set()
-        while self._tasks:
-            await asyncio.wait(tuple(self._tasks))
-        if self._unsaved:
-            with contextlib.suppress(SpoolError):
-                await self._write_outcomes(list(self._unsaved.values()))
+        await self._tasks.close()
+        with contextlib.suppress(SpoolError):
+            await self._sending.save()
         await self._ledger.close()
         self._spool_lock.release()
-
-    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """A task of the spool's own, which `close` waits for and no caller's cancellation reaches."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
 
     @property
     def entries(self) -> Mapping[str, Entry]:
@@ -231,12 +232,16 @@ class Spool:
         for listener in tuple(self._listeners):
             listener(item)
 
+    def _appeared(self, entry: Entry) -> None:
+        self._entries[entry.id] = entry
+        self._notify(entry.id)
+
     def _live(self) -> tuple[list[str], int]:
         """Every ID that has not ended, and the counter below which all others have."""
         aside = {
             split[0] for name in os.listdir(self._layout.set_aside) if (split := split_name(name[:20])) is not None
         }
-        live = [*self._entries, *self._removing.items, *self._desk.open, *aside]
+        live = [*self._entries, *self._removing.items, *self._accepting.drafts.open, *aside]
         return live, self._ids.next
 
     # -- accepting -----------------------------------------------------------------------------------------------------
@@ -247,25 +252,7 @@ class Spool:
         Raises SpoolFull below the reserve and while the disk does not take what is accepted already; SpoolError where no ID
         can be given.
         """
-        if self._ledger.is_full:
-            raise SpoolFull("the disk does not take the mail that is accepted already")
-        self._room.spend(0)
-        if self._ids.runs_low and (self._reserving is None or self._reserving.done()):
-            self._reserving = self._spawn(self._reserve_ids())
-        item = self._ids.take()
-        octets = [head(item) for head in heads] or [b""]
-        if any(len(head) != len(octets[0]) for head in octets):
-            raise ValueError("the heads differ in length")
-        return Draft(self._desk, item, octets)
-
-    async def _reserve_ids(self) -> None:
-        limit = self._ids.limit + BLOCK
-        try:
-            await self._ledger.on_disk(partial(self._ids.reserve, self._disk, self._layout.ids, limit))
-        except OSError as exc:
-            self._journal.record(Alarm("spool", f"the counter of queue IDs cannot be written: {exc.strerror}"))
-            return
-        self._ids.extend(limit)
+        return self._accepting.draft(heads)
 
     async def commit(
         self,
@@ -278,85 +265,18 @@ class Spool:
         head: int = 0,
         report_for: str | None = None,
     ) -> Entry:
-        """Make the message ours; when this returns, the client may have its 250 (P1).
+        """Make the message ours; when this returns, the client may have its 250 (P1). The pair follows within a second.
 
-        small   one note with record and content in the journal, flushed    before: nothing of it; after: it survives a cut
-        large   content flushed in incoming/, the folder flushed, one note  before: a stray that start sweeps; after: as above
-
-        The pair in queue/ follows within a second. Cancelling the caller does not cancel the commit. On SpoolFull or SpoolError
-        nothing is stored, and the draft is over.
+        Cancelling the caller does not cancel the commit. On SpoolFull or SpoolError nothing is stored, and the draft is over.
         """
-        if draft.is_small:
-            # Straight to the journal, without a task of its own: this is the daemon's busiest path.
-            try:
-                await self._ledger.room()
-                self._room.spend(draft.size)
-                content, sha256 = draft.take(head)
-            except BaseException:
-                await draft.abort()
-                raise
-            record = self._record(draft, envelope, sha256, message_class, peer, service, report_for)
-            entry = Entry(record)
-            written = self._records.write([Note(Kind.ACCEPTED, record.id, encode_record(record), content)])
-            written.add_done_callback(partial(self._committed, entry))
-            await asyncio.shield(written)
-            return entry
-
-        async def large() -> Entry:
-            try:
-                sha256 = await draft.finish(head)
-                record = self._record(draft, envelope, sha256, message_class, peer, service, report_for)
-                entry = Entry(record)
-                written = self._records.write([Note(Kind.LARGE, record.id, encode_record(record))])
-                written.add_done_callback(partial(self._committed, entry))
-                await written
-            except SpoolError:
-                self._desk.open.discard(draft.id)
-                await draft.discard()
-                raise
-            return entry
-
-        return await asyncio.shield(self._spawn(large()))
-
-    def _committed(self, entry: Entry, written: asyncio.Future[int]) -> None:
-        """Runs before the one who waits for the commit goes on."""
-        self._desk.open.discard(entry.id)
-        if not written.cancelled() and written.exception() is None:
-            self._entries[entry.id] = entry
-            self._notify(entry.id)
-
-    def _record(
-        self,
-        draft: Draft,
-        envelope: Envelope,
-        sha256: str,
-        message_class: Class,
-        peer: Peer,
-        service: str,
-        report_for: str | None,
-    ) -> Record:
-        return Record(
-            id=draft.id,
-            created=round(self._clock.now(), 6),
-            reverse_path=envelope.reverse_path,
-            recipients=[
-                RecipientRecord(address=r.address, notify=r.notify, orcpt=r.orcpt) for r in envelope.recipients
-            ],
-            size=draft.size,
-            sha256=sha256,
+        return await self._accepting.commit(
+            draft,
+            envelope,
             message_class=message_class,
+            peer=peer,
             service=service,
-            body=envelope.body,
-            smtputf8=envelope.smtputf8,
-            ret=envelope.ret,
-            envid=envelope.envid,
-            client=peer.address,
-            helo=peer.helo,
-            user=peer.user,
+            head=head,
             report_for=report_for,
-            deliver_by=envelope.deliver_by,
-            by_mode=envelope.by_mode,
-            by_trace=envelope.by_trace,
         )
 
     # -- sending -------------------------------------------------------------------------------------------------------
@@ -367,61 +287,11 @@ class Spool:
         NoSuchItem; NotNow if it is claimed, is being removed, or the disk owes too many outcomes; SpoolError if it cannot be
         read; ContentDamaged if it is not what was accepted: then it has been set aside, with an alarm.
         """
-        entry = self._entries.get(id)
-        if entry is None:
-            raise NoSuchItem(f"{checked_id(id)}: no such message")
-        if entry.claimed or id in self._removing.leaving:
-            raise NotNow(f"{id} is being sent or removed")
-        if len(self._unsaved) >= MOST_UNSAVED:
-            raise NotNow("the outcomes of earlier messages wait for the disk")
-        entry.claimed = True
-        try:
-            async with self._changing:
-                stored = await self._records.load(id)
-                record = _decoded(id, stored)
-                claim = Claim(record, await self._records.content(record, verify=True), stored)
-                self._claims.held[id] = claim
-                return claim
-        except ContentDamaged as exc:
-            await asyncio.shield(self._spawn(self._set_aside(entry, str(exc))))
-            raise
-        except BaseException:
-            entry.claimed = False
-            self._claims.released(id, "back")
-            raise
-
-    async def _set_aside(self, entry: Entry, reason: str) -> None:
-        """Damaged: its files go to set-aside/, durably, before the journal lets them go; then an operator must look."""
-        item = entry.id
-        try:
-            await self._ledger.follow([item])
-            paths = [f"{self._layout.queue}/{item}.{kind}" for kind in ("eml", "env")]
-            names = await self._ledger.on_disk(
-                lambda: set_aside(self._disk, self._layout, [path for path in paths if os.path.lexists(path)])
-            )
-            await self._records.write([Note(Kind.ASIDE, item)])
-        except (OSError, SpoolError) as exc:
-            # It keeps its claim, so that it is not tried again and again; the next start sees to it.
-            self._journal.record(Alarm("spool", f"{item} is damaged ({reason}) and cannot be set aside: {exc}"))
-            return
-        for name in names or [item]:
-            self._journal.record(SetAside(name, reason))
-        self._journal.record(Alarm("spool", f"{item} was set aside: {reason}"))
-        del self._entries[item]
-        self._claims.released(item, "ended")
-        self._notify(item)
+        return await self._sending.claim(id)
 
     def give_back(self, claim: Claim) -> None:
         """Nothing happened to it; the record on disk stands, and changes to the living copy are forgotten."""
-        item = claim.record.id
-        claim.content.close()
-        self._claims.released(item, "back")
-        entry = self._entries.get(item)
-        if entry is not None:
-            entry.claimed = False
-        if item in self._ledger.on_wire:
-            self._records.write([Note(Kind.CLEAR, item)])
-        self._notify(item)
+        self._sending.give_back(claim)
 
     async def mark_on_wire(self, ids: Sequence[str]) -> None:
         """Say that these may be on the wire from now on; one flush a call. A start after a cut shows them in doubt.
@@ -429,67 +299,16 @@ class Spool:
         Where the journal cannot be written the sending goes on without (P10): a cut then costs what it always may, one more
         copy, and is not shown as a doubt. The outcomes that the disk owes bound how long.
         """
-        try:
-            await asyncio.shield(self._records.write([Note(Kind.WIRE, item) for item in ids]))
-        except SpoolError as exc:
-            self._journal.record(Alarm("spool", f"what is on the wire cannot be written down: {exc}"))
+        await self._sending.mark_on_wire(ids)
 
     async def settle(self, claims: Sequence[Claim]) -> None:
         """Write what became of them and give the claims back: one group of flushes, shared by concurrent calls.
 
-        With a pending recipient the record is rewritten; without one the message has ended, for good (P4): its files go after
-        its end is durable. On SpoolError the outcomes are kept and written when the disk allows; until then these messages
-        stay claimed (P3).
+        With a pending recipient the record is rewritten; without one the message has ended, for good (P4): its files go
+        after its end is durable. On SpoolError the outcomes are kept and written when the disk allows; until then these
+        messages stay claimed (P3).
         """
-        await asyncio.shield(self._spawn(self._settle(claims)))
-
-    async def _settle(self, claims: Sequence[Claim]) -> None:
-        claims = [claim for claim in claims if self._claims.held.get(claim.record.id) is claim]
-        for claim in claims:
-            claim.content.close()
-        try:
-            await self._write_outcomes(claims)
-        except SpoolError:
-            if not self._unsaved and not self._closing.is_set():
-                self._spawn(self._keep_saving())
-            self._unsaved.update((claim.record.id, claim) for claim in claims)
-            raise
-
-    async def _write_outcomes(self, claims: Sequence[Claim]) -> None:
-        notes = [_outcome(claim.record) for claim in claims]
-        for claim in claims:
-            claim.is_settling = True
-        try:
-            await self._records.write(notes)
-        finally:
-            for claim in claims:
-                claim.is_settling = False
-        for claim, note in zip(claims, notes, strict=True):
-            self._unsaved.pop(claim.record.id, None)
-            self._settled(claim, note)
-
-    async def _keep_saving(self) -> None:
-        """Try again and again to write the outcomes that the disk refused."""
-        delay = self._pace.retry
-        while self._unsaved and not self._closing.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), delay)
-            delay = min(delay * 2, 30.0)
-            with contextlib.suppress(SpoolError):
-                await self._write_outcomes(list(self._unsaved.values()))
-
-    def _settled(self, claim: Claim, note: Note) -> None:
-        record = claim.record
-        entry = self._entries[record.id]
-        how: Release = "back"
-        if note.kind is Kind.ENDED:
-            del self._entries[record.id]
-            how = "delivered" if any(r.standing == "delivered" for r in record.recipients) else "ended"
-        else:
-            entry.follow(record)
-            entry.claimed = False
-        self._claims.released(record.id, how)
-        self._notify(record.id)
+        await asyncio.shield(self._tasks.start(self._sending.settle(claims)))
 
     # -- changing and reading ------------------------------------------------------------------------------------------
 
@@ -499,52 +318,10 @@ class Spool:
         `change` must give the same whenever it is called: of a claimed message it changes the living copy and the stored one.
         """
         changed: list[str] = []
-        for at in range(0, len(ids), _UPDATE_AT_ONCE):
-            changed += await asyncio.shield(self._spawn(self._update(ids[at : at + _UPDATE_AT_ONCE], change)))
-        return changed
-
-    async def _update(self, ids: Sequence[str], change: Callable[[Record], None]) -> list[str]:
-        records: list[Record] = []
-        notes: list[Note] = []
-        changed: list[str] = []
-        settling: list[str] = []
-        async with self._changing:
-            for item in ids:
-                claim = self._claims.held.get(item)
-                if item not in self._entries or item in self._removing.leaving:
-                    continue
-                if claim is not None and claim.is_settling:
-                    settling.append(item)  # its end may be on its way to the disk, and nothing may be written after it
-                    continue
-                if claim is not None and item in self._unsaved:
-                    change(claim.record)  # written with its outcome, when the disk allows
-                    changed.append(item)
-                    continue
-                try:
-                    stored = claim.stored if claim is not None else await self._records.load(item)
-                    record = decode_record(stored)
-                except (NoSuchItem, ValueError):
-                    continue  # a claim will find out what is the matter and set it aside
-                change(record)
-                octets = encode_record(record)
-                if claim is not None:
-                    change(claim.record)
-                    claim.stored = octets
-                records.append(record)
-                notes.append(Note(Kind.RECORD, item, octets))
-            written = self._records.write(notes)
-        await written
-        for record in records:
-            entry = self._entries.get(record.id)
-            if entry is not None:
-                entry.follow(record)
-                self._notify(record.id)
-        changed += [record.id for record in records]
-        for item in settling:
-            claim = self._claims.held.get(item)
-            if claim is not None and claim.is_settling:
-                await self._claims.wait(item)
-            changed += await self._update([item], change)
+        for at in range(0, len(ids), UPDATE_AT_ONCE):
+            changed += await asyncio.shield(
+                self._tasks.start(self._sending.update(ids[at : at + UPDATE_AT_ONCE], change))
+            )
         return changed
 
     async def record(self, id: str) -> Record:
@@ -573,7 +350,7 @@ class Spool:
 
         One that is being sent finishes its attempt first. All of one call are one removal for `undo`.
         """
-        outcome = await asyncio.shield(self._spawn(self._removing.remove(ids, by=by, tell_sender=tell_sender)))
+        outcome = await asyncio.shield(self._tasks.start(self._removing.remove(ids, by=by, tell_sender=tell_sender)))
         for item, what in outcome.items():
             counter = self._ids.counter(item)
             if what == "unknown" and counter is not None and counter < self._ids.next:
@@ -582,7 +359,7 @@ class Spool:
 
     async def undo(self) -> list[str]:
         """Bring the last removal back that is not final; the IDs. NotNow if there is none."""
-        return await asyncio.shield(self._spawn(self._removing.undo()))
+        return await asyncio.shield(self._tasks.start(self._removing.undo()))
 
     async def removed(self) -> list[Record]:
         """The records of what lies in removed/."""
@@ -590,43 +367,14 @@ class Spool:
 
     async def finish_removals(self, ids: Iterable[str]) -> None:
         """End these for good: durable when it returns, then their files go."""
-        await asyncio.shield(self._spawn(self._removing.finish(ids)))
+        await asyncio.shield(self._tasks.start(self._removing.finish(ids)))
 
     # -- state of other parts ------------------------------------------------------------------------------------------
 
     async def save_state(self, name: str, octets: bytes) -> None:
-        """Put SPOOL/state/NAME in one step, durable when it returns. A cut leaves the old or the new one."""
-        path = self._state_path(name)
-        async with self._states.setdefault(name, asyncio.Lock()):
-            try:
-                await self._ledger.on_disk(partial(replace_file, self._disk, path, octets, durable=True))
-            except OSError as exc:
-                raise spool_error(exc, f"the state {name} cannot be written") from exc
+        """Put SPOOL/state/NAME in one step, durable when it returns. A cut leaves the old or the new one. SpoolError."""
+        await self._states.save(name, octets)
 
     def load_state(self, name: str) -> bytes | None:
         """What was saved last; None where nothing was, or where it cannot be read (with an alarm)."""
-        try:
-            return read_file(self._disk, self._state_path(name), _STATE_LIMIT)
-        except FileNotFoundError:
-            return None
-        except OSError as exc:
-            self._journal.record(Alarm("spool", f"the state {name} cannot be read: {exc.strerror}"))
-            return None
-
-    def _state_path(self, name: str) -> str:
-        if _STATE_NAME.fullmatch(name) is None or name.endswith(".new"):
-            raise ValueError(f"{name!r} cannot name a state")
-        return f"{self._layout.state}/{name}"
-
-
-def _outcome(record: Record) -> Note:
-    if record.pending:
-        return Note(Kind.RECORD, record.id, encode_record(record))
-    return Note(Kind.ENDED, record.id)
-
-
-def _decoded(item: str, stored: bytes) -> Record:
-    try:
-        return decode_record(stored)
-    except ValueError as exc:
-        raise ContentDamaged(f"{item}: {exc}") from exc
+        return self._states.load(name)

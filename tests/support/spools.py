@@ -103,7 +103,7 @@ async def kill(spool: Spool) -> None:
     ledger = spool._ledger
     ledger._queue.clear()
     ledger._closing = True
-    tasks = [task for task in (ledger._task, *spool._tasks) if task is not None]
+    tasks = [task for task in (ledger._task, *spool._tasks.running) if task is not None]
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

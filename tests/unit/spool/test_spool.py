@@ -115,8 +115,8 @@ def test_an_aborted_draft_leaves_nothing_and_may_be_aborted_again(tmp_path: Path
                 await draft.abort()
                 await draft.abort()
             assert names(root / "incoming") == set()
-            assert spool._desk.used == 0
-            assert not spool._desk.open
+            assert spool._accepting.drafts.used == 0
+            assert not spool._accepting.drafts.open
 
     asyncio.run(scene())
 
@@ -128,12 +128,12 @@ def test_memory_of_all_drafts_together_is_bounded(tmp_path: Path) -> None:
             open_ones = [spool.draft([lambda _: b""]) for _ in range(100)]
             for draft in open_ones:
                 await draft.write(b"x" * 60_000)
-            assert spool._desk.used <= drafts.BUDGET
+            assert spool._accepting.drafts.used <= drafts.BUDGET
             assert names(root / "incoming"), "beyond the budget they went to disk before they were large"
             for draft in open_ones:
                 await spool.commit(draft, Envelope("", (Recipient("c@d"),)), message_class="bulk", peer=Peer())
             assert len(spool.entries) == 100
-            assert spool._desk.used == 0
+            assert spool._accepting.drafts.used == 0
 
     asyncio.run(scene())
 
@@ -292,6 +292,26 @@ def test_an_update_that_meets_an_ending_never_brings_the_message_back(tmp_path: 
         await kill(spool)
         async with a_spool(root) as again:
             assert not again.entries
+
+    asyncio.run(scene())
+
+
+def test_a_message_that_ends_while_others_are_read_for_an_update_stays_ended(tmp_path: Path) -> None:
+    async def scene() -> None:
+        root = tmp_path / "spool"
+        spool = await open_spool(root)
+        sent, *others = [(await put(spool)).id for _ in range(5)]
+        await until(lambda: len(names(root / "queue")) == 10)  # so that the others must be read from their files
+        claim = await spool.claim(sent)
+        updating = asyncio.create_task(spool.update([sent, *others], lambda record: setattr(record, "held", True)))
+        await asyncio.sleep(0)
+        say_delivered(claim)
+        await spool.settle([claim])
+        assert sorted(await updating) == others
+        await kill(spool)
+        async with a_spool(root) as again:
+            assert sorted(again.entries) == others
+            assert all(entry.held for entry in again.entries.values())
 
     asyncio.run(scene())
 

@@ -1,0 +1,244 @@
+"""Taking in what programs put into SPOOL/drop/ (`gateway.spool.dropfile`): at start, when told, and now and then by itself.
+
+Each file becomes a message like any other, through the spool's own draft and commit, and is unlinked then. A cut between the two
+leaves it to be taken again: one extra copy at most, never a loss. What is no message is set aside for a person. What cannot be
+stored now stays where it is, safe, until it can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from gateway.durable import Disk, remove_file
+from gateway.errors import SpoolError
+from gateway.events import Alarm, Journal, Received, SetAside
+from gateway.mail.address import AddressError, split_mailbox
+from gateway.mail.envelope import Class, Envelope, Peer, Recipient
+from gateway.spool.dropfile import FOLDER, SUFFIX, VERSION
+from gateway.spool.layout import Layout
+from gateway.spool.pairs import set_aside
+from gateway.spool.spool import Spool
+
+BLOCK = 64 * 1024
+MAX_HEAD = 8 * 1024 * 1024
+MAX_HEADER = 64 * 1024
+"""So much of a message's header is looked at for its class."""
+
+BATCH = 32
+"""So many files are unlinked before the folder is flushed: that many may come again after a cut."""
+
+STRAY_SECONDS = 600.0
+RETRY_SECONDS = 30.0
+LOOK_SECONDS = 600.0
+"""Nobody needs to look by himself, since every writer calls; this is for the call that did not come through."""
+
+
+class _To(msgspec.Struct, forbid_unknown_fields=True):
+    address: str
+    notify: str | None = None
+    orcpt: str | None = None
+
+
+class _Head(msgspec.Struct, forbid_unknown_fields=True):
+    drop: int
+    reverse_path: str = msgspec.field(name="from")
+    to: list[_To]
+    size: int
+    sha256: str
+    user: str
+    body: Literal["7BIT", "8BITMIME"] | None = None
+    smtputf8: bool = False
+    ret: Literal["FULL", "HDRS"] | None = None
+    envid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """One file, read and found whole. `start`: where its content begins. `header`: the content's first octets."""
+
+    envelope: Envelope
+    user: str
+    start: int
+    size: int
+    header: bytes
+
+
+class DropFolder:
+    """`head(id, dropped)`: the Received field. `classify(envelope, header)`: the class. Both are asked for each message."""
+
+    def __init__(
+        self,
+        root: Path,
+        spool: Spool,
+        *,
+        journal: Journal,
+        head: Callable[[str, Dropped], bytes],
+        classify: Callable[[Envelope, bytes], Class],
+        disk: Disk | None = None,
+    ) -> None:
+        self._disk = disk if disk is not None else Disk()
+        self._layout = Layout(root)
+        self._folder = f"{self._layout.root}/{FOLDER}"
+        self._spool, self._journal, self._head, self._classify = spool, journal, head, classify
+        self._turn = asyncio.Lock()
+        self._again = asyncio.Event()
+        self._told: str | None = None
+
+    async def run(self) -> None:
+        """Take in what is there, and again after trouble; until cancelled."""
+        while True:
+            self._again.clear()
+            await self.take()
+            wait = RETRY_SECONDS if self._told is not None else LOOK_SECONDS
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._again.wait(), wait)
+
+    async def take(self) -> list[str]:
+        """Take in every file that is there now; the new IDs. Trouble with the disk is recorded once and leaves the rest."""
+        async with self._turn:
+            taken: list[str] = []
+            try:
+                names = await asyncio.to_thread(self._names)
+                for start in range(0, len(names), BATCH):
+                    await self._take_batch(names[start : start + BATCH], taken)
+                self._told = None
+            except (SpoolError, OSError) as exc:
+                trouble = exc.strerror or str(exc) if isinstance(exc, OSError) else str(exc)
+                if trouble != self._told:
+                    self._journal.record(Alarm("spool", f"mail in {self._folder} cannot be taken in now: {trouble}"))
+                self._told = trouble
+            return taken
+
+    async def _take_batch(self, names: list[str], taken: list[str]) -> None:
+        done = False
+        try:
+            for name in names:
+                item = await self._take_file(f"{self._folder}/{name}")
+                done = True
+                if item is not None:
+                    taken.append(item)
+        finally:
+            if done:
+                # Before a message can be sent and forgotten, its file must be gone for good: a cut may bring it back.
+                await asyncio.to_thread(self._disk.fsync_dir, self._folder)
+
+    async def _take_file(self, path: str) -> str | None:
+        """The new ID, None if it was set aside or is not there any more."""
+        try:
+            descriptor = await asyncio.to_thread(self._disk.open, path, os.O_RDONLY | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            return await self._put_aside(path, exc.strerror or str(exc))
+        try:
+            try:
+                dropped = await asyncio.to_thread(self._read, descriptor)
+            except ValueError as exc:
+                return await self._put_aside(path, str(exc))
+            return await self._commit(path, descriptor, dropped)
+        finally:
+            self._disk.close(descriptor)
+
+    async def _commit(self, path: str, descriptor: int, dropped: Dropped) -> str:
+        message_class = self._classify(dropped.envelope, dropped.header)
+        draft = self._spool.draft([lambda item: self._head(item, dropped)])
+        try:
+            for offset in range(0, dropped.size, BLOCK):
+                count = min(BLOCK, dropped.size - offset)
+                await draft.write(await asyncio.to_thread(self._disk.read, descriptor, count, dropped.start + offset))
+            entry = await self._spool.commit(
+                draft,
+                dropped.envelope,
+                message_class=message_class,
+                peer=Peer(user=dropped.user),
+                service="sendmail",
+            )
+        except BaseException:
+            await draft.abort()
+            raise
+        self._journal.record(
+            Received(
+                entry.id,
+                dropped.envelope.reverse_path,
+                tuple(recipient.address for recipient in dropped.envelope.recipients),
+                entry.size,
+                message_class,
+                user=dropped.user,
+                service="sendmail",
+            )
+        )
+        await asyncio.to_thread(self._disk.unlink, path)
+        return entry.id
+
+    async def _put_aside(self, path: str, why: str) -> None:
+        names = await asyncio.to_thread(set_aside, self._disk, self._layout, [path])
+        for name in names:
+            self._journal.record(SetAside(name, f"not a message handed in: {why}"))
+
+    # On a thread.
+
+    def _names(self) -> list[str]:
+        """Files to take in, oldest first; old strays are swept. The folder is made where it is missing."""
+        try:
+            names = sorted(os.listdir(self._folder))
+        except FileNotFoundError:
+            self._disk.mkdir(self._folder)
+            self._disk.fsync_dir(self._layout.root)
+            return []
+        for name in names:
+            if not name.endswith(SUFFIX):
+                path = f"{self._folder}/{name}"
+                with contextlib.suppress(OSError):
+                    if name.endswith(f"{SUFFIX}.new") and abs(time.time() - os.lstat(path).st_mtime) > STRAY_SECONDS:
+                        remove_file(self._disk, path)
+        return [name for name in names if name.endswith(SUFFIX)]
+
+    def _read(self, descriptor: int) -> Dropped:
+        """Read and check one file, content and all. Raises ValueError, with the reason, for what is no message; OSError."""
+        line = b""
+        while b"\n" not in line:
+            piece = self._disk.read(descriptor, BLOCK, len(line))
+            line += piece
+            if not piece or len(line) > MAX_HEAD:
+                raise ValueError("its first line does not end")
+        line, _, _ = line.partition(b"\n")
+        try:
+            head = msgspec.json.decode(line, type=_Head)
+        except msgspec.MsgspecError as exc:
+            raise ValueError(f"its first line is not understood: {exc}") from exc
+        start = len(line) + 1
+        size = os.fstat(descriptor).st_size - start
+        if head.drop != VERSION or not head.to or size != head.size:
+            raise ValueError("it is of another version" if head.drop != VERSION else "it is not whole")
+        try:
+            for address in (head.reverse_path, *(to.address for to in head.to)):
+                if address or address is not head.reverse_path:
+                    split_mailbox(address)
+        except AddressError as exc:
+            raise ValueError(f"an address of it is {exc}") from exc
+        digest = hashlib.sha256()
+        for offset in range(0, size, BLOCK):
+            digest.update(self._disk.read(descriptor, min(BLOCK, size - offset), start + offset))
+        if digest.hexdigest() != head.sha256:
+            raise ValueError("its content is not what was handed in")
+        first = self._disk.read(descriptor, min(MAX_HEADER, size), start)
+        header, end, _ = first.partition(b"\r\n\r\n")
+        envelope = Envelope(
+            head.reverse_path,
+            tuple(Recipient(to.address, to.notify, to.orcpt) for to in head.to),
+            body=head.body,
+            smtputf8=head.smtputf8,
+            ret=head.ret,
+            envid=head.envid,
+        )
+        return Dropped(envelope, head.user, start, size, header + end[:2])
