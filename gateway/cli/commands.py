@@ -164,6 +164,10 @@ class Caller:
         return Exit.OK
 
     def link(self, words: list[str]) -> int:
+        if words[:1] == ["event"]:
+            if len(words) != 3 or words[2] not in ("up", "down"):
+                raise UsageError("a hook says: tidegate link event INTERFACE up|down")
+            return self.said(self.ask("link event", interface=words[1], state=words[2]), show.link_line)
         if words not in ([], ["status"]):
             raise UsageError(f'"tidegate link {words[0]}" is not built yet; "tidegate link" shows the links')
         return self.said(self.ask("link"), show.link_line)

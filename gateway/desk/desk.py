@@ -137,6 +137,19 @@ class Desk:
         for state in self._monitor.states:
             yield status.link_row(state, situation)
 
+    async def op_link_event(self, arguments: dict[str, Any]) -> Answer:
+        """A hook's word on an interface: the links over it, as they are after it."""
+        interface, state = one_text(arguments, "interface"), one_text(arguments, "state")
+        if state not in ("up", "down"):
+            raise UsageError(f'"{state}" is not the state of a line; it is up or down')
+        concerned = self._monitor.link_event(interface, "up" if state == "up" else "down")
+        if state == "up" and concerned:
+            self._dispatcher.line_is_back()
+        situation = self._dispatcher.situation()
+        for link in self._monitor.states:
+            if link.name in concerned:
+                yield status.link_row(link, situation)
+
     # -- sending ------------------------------------------------------------------------------------------------
 
     async def op_send(self, arguments: dict[str, Any]) -> Answer:

@@ -336,8 +336,13 @@ class Dispatcher:
         """The monitor's word. A link that came back is tried at once by what broke (DESIGN section 8)."""
         up = {state.name for state in self._monitor.states if state.up}
         if up - self._links_up:
-            self.sessions.troubles.line_is_back()
+            self.line_is_back()
         self._links_up = up
+        self.reconsider()
+
+    def line_is_back(self) -> None:
+        """Said by the kernel, or by a hook where the kernel saw nothing: what broke is tried at once."""
+        self.sessions.troubles.line_is_back()
         self.reconsider()
 
     def linger(self, link: str) -> float:
