@@ -21,7 +21,7 @@ from gateway.courier.content import BLOCK, Damaged
 from gateway.courier.contract import Feed, Phase, Timers
 from gateway.courier.judge import SERVICE_CLOSING, judge
 from gateway.courier.memory import RelayMemory
-from gateway.courier.pace import LEAST_AHEAD, MOST_UNANSWERED, Pace
+from gateway.courier.pace import LEAST_AHEAD, MOST_UNANSWERED, Pace, useful_sessions
 from gateway.courier.transaction import Parcel, Step, Transaction
 from gateway.courier.watch import Probe, Watch
 from gateway.courier.wire import Slot, Wire
@@ -66,6 +66,7 @@ class Exchange:
         self._ready: deque[Transaction] = deque()
         self._open: dict[Transaction, None] = {}  # begun and not over, in the order of their answers
         self._has_begun = False
+        self._last_answer = self._loop.time()
         self._refused_bdat = False
         self._has_more = True
         self._settling: set[asyncio.Task[None]] = set()
@@ -362,6 +363,8 @@ class Exchange:
         )
         if transaction.end is not None and self._pace.answered(parcel.shipment.content.size, self._loop.time()):
             self._wire.limit_ahead(self._pace.ahead, is_near=False)
+        if transaction.end is not None and not self._chunks:
+            self._measure_waits(transaction)
         self._forget(transaction)
         if verdict.setup is not None:
             self.setup = verdict.setup
@@ -377,6 +380,15 @@ class Exchange:
             self._begin_parcel(parcel)
         else:
             self._end_parcel(parcel)
+
+    def _measure_waits(self, transaction: Transaction) -> None:
+        """Where each message waits for answers, learn how many sessions at once would hide that."""
+        now = self._loop.time()
+        seconds, self._last_answer = now - self._last_answer, now
+        traffic = self._wire.traffic()
+        if traffic is not None and self._memory.open_sessions == 1 and self._has_more:
+            trips = 1 if self._pipelines else 3 + len(transaction.indices)
+            self._memory.useful_sessions = useful_sessions(seconds, trips, traffic.least_rtt)
 
     def _forget(self, transaction: Transaction) -> None:
         transaction.is_over = True

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 _SIOCOUTQ = 0x5411  # octets written by us and not acknowledged
 _SIOCOUTQNSD = 0x894B  # of these, the ones that never left
-_INFO_OCTETS = 136
+_INFO_OCTETS = 152
 _U32 = struct.Struct("=I")
 _COUNTS = struct.Struct("=QQ")
 _INT = struct.Struct("=i")
@@ -26,8 +26,8 @@ _LONGEST_BACKOFF = 120.0
 class Traffic:
     """`written`: octets the kernel took from us; `sent`: those that left at least once; `acked`, `received`.
 
-    `rtt` is the smoothed round trip in seconds, `ack_age` the seconds since the last acknowledgement of whatever. The
-    counts begin with the connection (SYN may count as one octet).
+    `rtt` is the smoothed round trip in seconds, `least_rtt` the shortest seen, `ack_age` the seconds since the last
+    acknowledgement of whatever. The counts begin with the connection (SYN may count as one octet).
     """
 
     written: int
@@ -36,6 +36,7 @@ class Traffic:
     received: int
     rtt: float
     ack_age: float = 0.0
+    least_rtt: float = 0.0
 
 
 def traffic(sock: socket.socket | None) -> Traffic | None:
@@ -57,6 +58,7 @@ def traffic(sock: socket.socket | None) -> Traffic | None:
         acked=acked,
         received=received,
         rtt=_U32.unpack_from(info, 68)[0] / 1e6,
+        least_rtt=_U32.unpack_from(info, 148)[0] / 1e6,
         ack_age=_U32.unpack_from(info, 56)[0] / 1e3,
     )
 

@@ -14,6 +14,8 @@ class RelayMemory:
     """`context`: the TLS settings made ready, with the key they were made from. `addresses`: the last look-up of the
     name and when that was (monotonic). `breaks_pipelining`, `breaks_chunking`: it offered, and failed us.
     `no_tls`: under `opportunistic`, its encryption does not work. `rcpt_max`: recipients a message, learned from 452.
+    `open_sessions`: that run now. `useful_sessions`: as many at once as hide the round trips that each message waits for
+    where it cannot be chunked (1 to 4); measured while a single one runs.
     """
 
     context: ssl.SSLContext | None = None
@@ -24,4 +26,5 @@ class RelayMemory:
     breaks_chunking: bool = False
     no_tls: bool = False
     rcpt_max: int | None = None
-    rate: float = 0.0  # octets a second, the best seen lately
+    open_sessions: int = 0
+    useful_sessions: int = 1

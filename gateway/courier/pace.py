@@ -7,6 +7,8 @@ with us, or is not taken at all.
 
 from __future__ import annotations
 
+import math
+
 from gateway.courier.kernel import Traffic
 
 NEAR = 0.005
@@ -16,6 +18,8 @@ LEAST_AHEAD = 16 * 1024
 MOST_AHEAD = 256 * 1024
 MOST_UNANSWERED = 1024 * 1024
 """Octets of messages taken and not answered, whatever the line."""
+
+MOST_SESSIONS = 4
 
 _SPAN = 0.5
 _SECONDS_AHEAD = 0.5
@@ -47,3 +51,14 @@ class Pace:
         before = self.ahead
         self.ahead = int(min(MOST_AHEAD, max(LEAST_AHEAD, max(self._rates) * _SECONDS_AHEAD)))
         return self.ahead != before
+
+
+def useful_sessions(seconds: float, round_trips: int, rtt: float) -> int:
+    """How many connections at once keep the line busy, if a message takes so long on one, of which it waits for so many
+    round trips with nothing on the line. A connection more than that would only fill the line's queue."""
+    busy = seconds - round_trips * rtt
+    if rtt < NEAR:
+        return 1
+    if busy <= seconds / MOST_SESSIONS:
+        return MOST_SESSIONS
+    return math.ceil(seconds / busy - 0.1)

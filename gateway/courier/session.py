@@ -65,6 +65,7 @@ async def run_session(
     door = Door(relay, memory, hostname=hostname, timers=timers, interface=interface, credentials=credentials)
     offers: Capabilities | None = None
     exchange: Exchange | None = None
+    memory.open_sessions += 1
     try:
         wire, offers = await door.enter()
         exchange = Exchange(wire, feed, offers, memory, timers, stop, _probe_of(wire, interface, timers.connect))
@@ -86,6 +87,7 @@ async def run_session(
         )
         reached = door.wire is not None
     finally:
+        memory.open_sessions -= 1
         _leave(door.wire, memory)
     traffic = door.wire.last_traffic if door.wire is not None else None
     counted = traffic or Traffic(0, 0, 0, 0, 0.0)

@@ -98,6 +98,7 @@ class Relay:
         greeting: str = "220 relay.test ESMTP",
         family: socket.AddressFamily = socket.AF_INET,
         receive_buffer: int | None = None,
+        host: str | None = None,
     ) -> None:
         self.script = dict(script or {})
         self.extensions = extensions
@@ -114,7 +115,7 @@ class Relay:
         self.came = asyncio.Event()  # set at each message, for tests that wait
         self.visited = asyncio.Event()  # set at the first connection
         self.port = 0
-        self.host = "::1" if family == socket.AF_INET6 else "127.0.0.1"
+        self.host = host or ("::1" if family == socket.AF_INET6 else "127.0.0.1")
         self._family = family
         self._receive_buffer = receive_buffer
         self._uses: dict[str, int] = {}

@@ -55,6 +55,13 @@ class ListFeed:
         self.settled = asyncio.Event()
         self.awaiting_answer = asyncio.Event()
         self._lingers = lingers
+        self._marks: list[tuple[int, asyncio.Event]] = []
+
+    async def reached(self, octets: int) -> None:
+        """Wait until so many octets of a large message are under way."""
+        mark = asyncio.Event()
+        self._marks.append((octets, mark))
+        await mark.wait()
 
     async def take(self, offers: Capabilities) -> Shipment | None:
         self.offers = offers
@@ -78,6 +85,9 @@ class ListFeed:
 
     def progress(self, id: str, phase: Phase, octets: int) -> None:
         self.phases.append((id, phase, octets))
+        for least, mark in self._marks:
+            if phase == "content" and octets >= least:
+                mark.set()
         if phase == "answer":
             self.awaiting_answer.set()
 

@@ -1,5 +1,7 @@
+import pytest
+
 from gateway.courier.kernel import Traffic
-from gateway.courier.pace import LEAST_AHEAD, MOST_AHEAD, Pace
+from gateway.courier.pace import LEAST_AHEAD, MOST_AHEAD, Pace, useful_sessions
 
 
 def seen(rtt: float) -> Traffic:
@@ -44,3 +46,18 @@ def test_a_slow_span_is_forgotten_once_the_line_is_used_again() -> None:
 
 def test_without_word_from_the_kernel_it_starts_with_care() -> None:
     assert Pace(None, 0.0).ahead == LEAST_AHEAD
+
+
+@pytest.mark.parametrize(
+    ("seconds", "trips", "rtt", "count"),
+    [
+        (1.10, 1, 0.12, 2),  # 4 KiB on a modem
+        (2.35, 1, 0.70, 2),  # on GPRS
+        (0.91, 1, 0.65, 4),  # on a satellite line
+        (3.6, 4, 0.65, 4),  # there in lock-step
+        (13.0, 1, 0.12, 1),  # 50 KiB on a modem
+        (0.01, 1, 0.0001, 1),  # on the same machine
+    ],
+)
+def test_as_many_sessions_are_useful_as_hide_the_waits(seconds: float, trips: int, rtt: float, count: int) -> None:
+    assert useful_sessions(seconds, trips, rtt) == count

@@ -1,0 +1,98 @@
+"""The courier on an emulated line that is cut (linklab): what survives is kept, what died is given up in time."""
+
+import asyncio
+import contextlib
+import ctypes
+import dataclasses
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.courier import Nudge
+from tests.support.labs import require
+from tests.support.relay import Relay
+from tests.support.sending import QUICK, send
+from tests.support.shipping import ListFeed, shipment
+
+pytestmark = pytest.mark.lab
+
+NEW_NETWORK = 0x40000000  # CLONE_NEWNET
+BIG = b"Subject: x\r\n\r\n" + b"y" * 70 + b"\r\n" * 1_000_000
+PATIENT = dataclasses.replace(QUICK, block=20.0, final=20.0, mail=20.0, suspicion=0.5, silence=0.5)
+
+
+class Line:
+    """A line between the namespaces `branch` and `hq`, the latter with the address 10.77.0.2."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.program = folder / "linklab"
+        self.name = name
+
+    def ask(self, verb: str, *words: str) -> None:
+        subprocess.run([self.program, verb, "--name", self.name, *words], check=True, capture_output=True, timeout=30)
+
+    @contextlib.contextmanager
+    def inside(self, side: str) -> Iterator[None]:
+        """Sockets made in this block belong to that side; they stay there."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        with open("/proc/thread-self/ns/net") as home, open(f"/run/netns/{side}-{self.name}") as there:
+            assert libc.setns(there.fileno(), NEW_NETWORK) == 0, os.strerror(ctypes.get_errno())
+            try:
+                yield
+            finally:
+                assert libc.setns(home.fileno(), NEW_NETWORK) == 0
+
+
+@pytest.fixture
+def line(request: pytest.FixtureRequest) -> Iterator[Line]:
+    made = Line(require("linklab", "/dev/net/tun"), f"c{os.getpid() % 10000}")
+    made.ask("up", "--preset", "plain", "rate=4M", f"flows={request.param}")
+    try:
+        yield made
+    finally:
+        made.ask("down", "--kill")
+
+
+def send_over(line: Line, *, cut: str, nudge: Nudge | None = None) -> Any:
+    """A megabyte over a line that is cut while it is under way."""
+
+    async def go() -> Any:
+        with line.inside("hq"):
+            relay = await Relay(host="10.77.0.2").__aenter__()
+        feed = ListFeed([shipment("m0", BIG)])
+        with line.inside("branch"):
+            task = asyncio.create_task(send(relay, feed=feed, timers=PATIENT, nudge=nudge))
+            await feed.reached(200_000)
+            await asyncio.to_thread(line.ask, "set", "--down", "--for", cut)
+            if nudge is not None:
+                await asyncio.sleep(0.1)
+                nudge.poke()
+            end, _ = await task
+        await relay.__aexit__(None, None, None)
+        return end, feed, relay
+
+    return asyncio.run(go())
+
+
+@pytest.mark.parametrize("line", ["drop"], indirect=True)
+def test_a_connection_that_the_cut_killed_is_given_up_when_the_line_is_back(line: Line) -> None:
+    end, feed, relay = send_over(line, cut="1.5s")
+
+    assert (end.why, end.line_works) == ("broken", True)
+    assert end.text == "10.77.0.2 does not know this connection any more: the line was cut"
+    assert feed.kinds("m0") == ["Interrupted"]
+    assert end.seconds < 10
+    assert not relay.messages
+
+
+@pytest.mark.parametrize("line", ["keep"], indirect=True)
+def test_a_connection_that_survives_the_cut_goes_on_where_it_was(line: Line) -> None:
+    end, feed, relay = send_over(line, cut="1.5s", nudge=Nudge())
+
+    assert (end.why, feed.kinds("m0")) == ("done", ["Delivered"])
+    assert [message.octets for message in relay.messages] == [BIG]
+    assert len(relay.visits) <= 3  # the others are probes
