@@ -60,7 +60,7 @@ class Session(Conversation):
     async def smtp_MAIL(self, arg: str | None) -> None:
         refusal = self._judge_mail(arg or "")
         if refusal is not None:
-            self.wrong(refusal, reverse_path=arg)
+            self.wrong(refusal, reverse_path=_as_written(arg))
 
     def _judge_mail(self, arg: str) -> bytes | None:
         if not self.state.host_name:
@@ -104,7 +104,7 @@ class Session(Conversation):
             self.reply(refusal)  # no mistake of the client's: it sends the rest in another transaction
         else:
             reverse_path = self.mail.path.address if self.mail is not None else None
-            self.wrong(refusal, reverse_path=reverse_path, to=arg)
+            self.wrong(refusal, reverse_path=reverse_path, to=_as_written(arg))
 
     def _judge_recipient(self, arg: str) -> bytes | None:
         if not self.state.host_name:
@@ -291,6 +291,15 @@ class Session(Conversation):
                 words += b" " + _one_line(when)
         self.reply(words)
         return None
+
+
+def _as_written(arg: str | None) -> str:
+    """The address in a refused argument as an event may hold it: what was in the brackets, printable, bounded."""
+    _, colon, text = (arg or "").partition(":")
+    text = (text if colon else arg or "").strip(" ")
+    if text.startswith("<"):
+        text = text[1:].partition(">")[0]
+    return "".join(c if c.isprintable() else "?" for c in text[:256])
 
 
 def _one_line(text: str) -> bytes:

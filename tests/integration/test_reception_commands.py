@@ -475,5 +475,10 @@ def test_refusals_are_recorded_within_bounds() -> None:
             assert 1 <= len(refused) <= 10
             assert refused[0].client == "127.0.0.1"
             assert refused[0].reply.startswith("550 5.7.1 ")
+            assert (refused[0].reverse_path, refused[0].to) == ("a@b.c", "u0@e.f")
+            odd = await greeted(door)
+            await odd.say(b"MAIL FROM:<\x1b[2J\xff\xc3\xa9@b.c> SIZE=1")
+            last = [event for event in door.events if isinstance(event, Refused)][-1]
+            assert last.reverse_path == "?[2J?\u00e9@b.c"
 
     asyncio.run(body())
