@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import queue
@@ -180,6 +181,24 @@ def test_a_probe_finds_the_relay_through_the_line_and_misses_it_when_it_is_gone(
         relay.wait(10)
         assert relay.stdout is not None
         relay.stdout.close()
+
+
+def test_a_line_that_flaps_changes_the_mode_at_most_four_times(namespace: Namespace) -> None:
+    """Three falls here; `contrib/proofs/flap` runs the five minutes of three seconds each way."""
+    falls, seconds = int(os.environ.get("TIDEGATE_FLAPS", "3")), float(os.environ.get("TIDEGATE_FLAP_SECONDS", "0.2"))
+    namespace.come_up()
+    with watching(namespace, "eth0", "permanent", "smtp.hq.example", "25", "none") as watcher:
+        modes = [watcher.until(lambda s: s["mode"] == "online")["mode"]]
+        for _ in range(falls):
+            for state in ("down", "up"):
+                namespace.ip("link", "set", "far0", state, far=True)
+                modes.append(watcher.until(lambda s, up=state == "up": s["up"] is up)["mode"])  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+                time.sleep(seconds)
+        changes = sum(before != after for before, after in itertools.pairwise(modes))
+        print(f"{falls} falls, {changes} changes of the mode")
+        assert changes <= 4
+        if seconds >= 3:
+            watcher.until(lambda s: s["mode"] == "online", within=70)  # calm again
 
 
 def test_a_metered_line_carries_no_packet_of_the_monitor_whatever_happens_around_it(namespace: Namespace) -> None:

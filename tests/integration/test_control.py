@@ -47,6 +47,8 @@ class Desk:
                     while True:
                         yield {"text": "x" * 4000}
                         self.produced += 1
+                case _:
+                    raise AssertionError(operation)
         finally:
             self.running -= 1
             self.changed.set()

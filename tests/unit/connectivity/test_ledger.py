@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gateway.config.settings import BudgetSettings, TariffSettings
 from gateway.connectivity.ledger import (
     MAX_ACCOUNTS,
+    PERS,
     Ledger,
     Moment,
     account_of_link,
@@ -20,6 +21,7 @@ from gateway.connectivity.ledger import (
     cost,
     wire_octets,
 )
+from gateway.connectivity.periods import Per
 
 PRAGUE = ZoneInfo("Europe/Prague")
 LTE = account_of_link("lte")
@@ -102,9 +104,9 @@ def test_a_budget_stops_softly_before_it_stops_hard() -> None:
 
 def test_a_budget_says_when_it_begins_anew() -> None:
     now = moment("2026-11-05 12:00")
-    for per, ends in (("day", "2026-11-06 00:00"), ("week", "2026-11-09 00:00"), ("month", "2026-12-01 00:00")):
-        budget = BudgetSettings(MB, per)  # type: ignore[arg-type]  # the words of the type, from a tuple
-        assert Ledger().state(LTE, budget, now).renews == moment(ends).now
+    ends: dict[Per, str] = {"day": "2026-11-06 00:00", "week": "2026-11-09 00:00", "month": "2026-12-01 00:00"}
+    for per, renews in ends.items():
+        assert Ledger().state(LTE, BudgetSettings(MB, per), now).renews == moment(renews).now
 
 
 def test_a_budget_for_a_session_counts_the_session() -> None:
@@ -206,5 +208,5 @@ def test_what_was_used_is_never_less_than_what_the_period_shows(steps: list[tupl
         ledger.charge([LTE], Moment(now, PRAGUE, is_set), octets=octets)
         total += octets
         ledger = restarted(ledger)
-        for per in ("day", "week", "month"):
-            assert octets <= ledger.used(LTE, per, Moment(now, PRAGUE, is_set)).octets <= total  # type: ignore[arg-type]  # the words of the type, from a tuple
+        for per in PERS:
+            assert octets <= ledger.used(LTE, per, Moment(now, PRAGUE, is_set)).octets <= total
