@@ -17,7 +17,7 @@ from gateway.config.settings import RelaySettings
 from gateway.courier import dial
 from gateway.courier.capabilities import Capabilities, read_capabilities
 from gateway.courier.contract import Timers, Why
-from gateway.courier.memory import RelayMemory
+from gateway.courier.memory import DISTRUST, RelayMemory
 from gateway.courier.secret import NoPassword, read_password
 from gateway.courier.tls import TlsFailed, check_pin, context_for, failure_in_words
 from gateway.courier.wire import Wire
@@ -60,7 +60,8 @@ class Door:
         self._hostname = hostname
         self._interface = interface
         self._credentials = credentials
-        self._wants_tls = relay.tls != "none" and not (relay.tls == "opportunistic" and memory.no_tls)
+        without = relay.tls == "opportunistic" and asyncio.get_running_loop().time() < memory.no_tls
+        self._wants_tls = relay.tls != "none" and not without
 
     async def enter(self) -> tuple[Wire, Capabilities]:
         """The connection and what the relay offers on it. Raises NoEntry; then `wire`, if any, is closed."""
@@ -181,7 +182,7 @@ class Door:
                 raise TlsFailed(wire.lost or "") from exc
             text = failure_in_words(exc)
             if self.relay.tls == "opportunistic":
-                self.memory.no_tls = True
+                self.memory.no_tls = asyncio.get_running_loop().time() + DISTRUST
                 raise NoEntry("broken", f"{self.relay.host} {text}; the next session does without") from exc
             if isinstance(exc, ssl.SSLError):
                 raise TlsFailed(text) from exc

@@ -20,13 +20,14 @@ from gateway.courier.commands import refuse_beforehand
 from gateway.courier.content import BLOCK, Damaged
 from gateway.courier.contract import Feed, Phase, Timers
 from gateway.courier.judge import SERVICE_CLOSING, judge
-from gateway.courier.memory import RelayMemory
+from gateway.courier.memory import DISTRUST, RelayMemory
 from gateway.courier.pace import LEAST_AHEAD, MOST_UNANSWERED, Pace, useful_sessions
-from gateway.courier.transaction import Parcel, Step, Transaction
+from gateway.courier.settling import Settling, one_too_many
+from gateway.courier.transaction import Parcel, Step, Transaction, answer_limit
 from gateway.courier.watch import Probe, Watch
 from gateway.courier.wire import Slot, Wire
 from gateway.courier.writer import Over, Writer
-from gateway.mail.outcome import Deferred, Delivered, Interrupted, Outcome, Reply, clean_reply_text
+from gateway.mail.outcome import Deferred, Delivered, Reply, clean_reply_text
 
 MAX_UNSETTLED = 64
 
@@ -46,7 +47,6 @@ class Exchange:
         stop: asyncio.Event | None,
         probe: Probe,
     ) -> None:
-        self.accepted = 0
         self.setup: Reply | None = None
         self.damaged: list[str] = []
         self.trouble: str | None = None
@@ -58,10 +58,9 @@ class Exchange:
         self._timers = timers
         self._stop = stop
         self._loop = asyncio.get_running_loop()
-        self._pipelines = offers.pipelining and not memory.breaks_pipelining
+        self._pipelines = offers.pipelining and self._loop.time() >= memory.no_pipelining
         self._pace = Pace(wire.traffic(), self._loop.time())
         self._taken = 0
-        self._unsettled = 0
         self._unanswered = 0
         self._ready: deque[Transaction] = deque()
         self._open: dict[Transaction, None] = {}  # begun and not over, in the order of their answers
@@ -69,10 +68,10 @@ class Exchange:
         self._last_answer = self._loop.time()
         self._refused_bdat = False
         self._has_more = True
-        self._settling: set[asyncio.Task[None]] = set()
+        self._settling = Settling(feed, self._room_made, self._has_trouble)
         self._take_limit: asyncio.Timeout | None = None
         self._room = asyncio.Event()
-        self._chunks = self._pipelines and offers.chunking and not memory.breaks_chunking
+        self._chunks = self._pipelines and offers.chunking and self._loop.time() >= memory.no_chunking
         self._writer = Writer(
             wire,
             offers,
@@ -82,6 +81,11 @@ class Exchange:
             progress=self._progress,
         )
         self._watch = Watch(wire, timers, self._answer_limit, probe)
+
+    @property
+    def accepted(self) -> int:
+        """Messages that the relay took."""
+        return self._settling.accepted
 
     @property
     def closing(self) -> Reply | None:
@@ -112,13 +116,13 @@ class Exchange:
     def learn(self) -> None:
         """Remember of this relay that it does not do what it offers, so that the next session asks less of it."""
         if self._wire.is_nonsense and self._chunks:
-            self._memory.breaks_chunking = True
+            self._memory.no_chunking = self._loop.time() + DISTRUST
         elif self._wire.is_nonsense and self._pipelines:
-            self._memory.breaks_pipelining = True
+            self._memory.no_pipelining = self._loop.time() + DISTRUST
 
     def suspect(self) -> None:
         """A link changed. What is under way gets a chance to show that it survived; an idle connection is left."""
-        if self._unsettled:
+        if self._settling.unsettled:
             self._watch.suspect()
         else:
             self._wire.give_up("was left by us: a link changed")
@@ -138,22 +142,15 @@ class Exchange:
                     await work.wait()
 
     async def _conclude(self) -> None:
-        """Settle what is left. Shielded: each outcome goes to disk, since it is what prevents a second copy."""
+        """Settle what is left."""
         has_hung_up = self.closing is not None and self._wire.lost == "closed the connection"
         if self._wire.lost is None and (self._open or self._ready):
             self._wire.give_up("was left by us")
+        self._watch.stop()
         for transaction in [*self._open, *self._ready]:
             is_complete = self._writer.is_complete(transaction) and not has_hung_up and not self._refused_bdat
             self._end_transaction(transaction, complete=is_complete)
-        cancelled: asyncio.CancelledError | None = None
-        watching = self._loop.create_task(self._watch.stop())
-        while self._settling or not watching.done():
-            try:
-                await asyncio.wait([*self._settling, watching])
-            except asyncio.CancelledError as exc:
-                cancelled = exc
-        if cancelled is not None:
-            raise cancelled
+        await self._settling.finish()
 
     # taking
 
@@ -171,7 +168,7 @@ class Exchange:
 
     @property
     def _has_room(self) -> bool:
-        if self._unsettled >= MAX_UNSETTLED:
+        if self._settling.unsettled >= MAX_UNSETTLED:
             return False
         if not self._pipelines:
             return not self._ready and not self._open
@@ -204,7 +201,7 @@ class Exchange:
                 if shipment is None:
                     break
                 self._taken += 1
-                self._unsettled += 1
+                self._settling.take()
                 size = shipment.content.size
                 self._begin_parcel(Parcel(shipment, refuse_beforehand(shipment.envelope, size, self._offers)))
         finally:
@@ -222,7 +219,7 @@ class Exchange:
         """Queue the next transaction of a parcel, or settle it where there is nothing left to do."""
         indices = parcel.open_indices
         if not indices:
-            self._end_parcel(parcel)
+            self._settling.end(parcel)
             return
         most = min(self._offers.rcpt_max or len(indices), self._memory.rcpt_max or len(indices))
         transaction = Transaction(parcel, indices[: max(1, most)])
@@ -277,7 +274,7 @@ class Exchange:
             self._forget(transaction)
             for index in parcel.open_indices:
                 parcel.outcomes[index] = Deferred(f"the content holds {exc}, which must not leave", is_real=False)
-            self._end_parcel(parcel)
+            self._settling.end(parcel)
         if transaction.is_written and transaction.cost:
             shipment = transaction.parcel.shipment
             if shipment.content.octets is None:  # the connection itself bounds what of it is still under way
@@ -317,8 +314,15 @@ class Exchange:
             self._wire.give_up(f"answers what nobody asked ({reply})", nonsense=True)
 
     def _close(self, reply: Reply) -> None:
-        self.was_idle = not self._unsettled
+        self.was_idle = not self._settling.unsettled
         self._writer.closing = reply
+        self._end_taking()
+
+    def _room_made(self) -> None:
+        self._room.set()
+
+    def _has_trouble(self, text: str) -> None:
+        self.trouble = text
         self._end_taking()
 
     def _on_writable(self) -> None:
@@ -326,23 +330,12 @@ class Exchange:
         self._writer.work.set()
 
     def _on_lost(self) -> None:
-        self.was_idle = not self._unsettled
+        self.was_idle = not self._settling.unsettled
         self._end_taking()
 
     def _answer_limit(self) -> float:
-        timers = self._timers
         slot = next(iter(self._wire.outstanding), None)
-        if not isinstance(slot, tuple):
-            return timers.quit if slot is not None else timers.block
-        match slot[1]:
-            case Step.END:
-                return timers.final
-            case Step.DATA:
-                return timers.data
-            case Step.RCPT:
-                return timers.rcpt
-            case _:
-                return timers.mail
+        return answer_limit(self._timers, slot[1] if isinstance(slot, tuple) else None)
 
     # outcomes
 
@@ -371,15 +364,17 @@ class Exchange:
             self._end_taking()
         taken = sum(isinstance(outcome, Delivered) for outcome in verdict.outcomes)
         for index, outcome in zip(transaction.indices, verdict.outcomes, strict=True):
-            if taken and _is_one_too_many(outcome):
+            too_many = one_too_many(outcome) if taken else None
+            if too_many is not None:
                 parcel.put_off[index] = outcome
-                self._memory.rcpt_max = taken
+                if too_many.enhanced is not None:  # else it may be something else, and no limit to be kept for ever
+                    self._memory.rcpt_max = taken
             else:
                 parcel.outcomes[index] = outcome
         if parcel.open_indices and lost is None and self.closing is None and transaction.end is not None:
             self._begin_parcel(parcel)
         else:
-            self._end_parcel(parcel)
+            self._settling.end(parcel)
 
     def _measure_waits(self, transaction: Transaction) -> None:
         """Where each message waits for answers, learn how many sessions at once would hide that."""
@@ -398,36 +393,8 @@ class Exchange:
         self._room.set()
         self._writer.work.set()
 
-    def _end_parcel(self, parcel: Parcel) -> None:
-        unsent = Interrupted("the session ended before it was sent")
-        outcomes: list[Outcome] = [
-            outcome or parcel.put_off.get(index, unsent) for index, outcome in enumerate(parcel.outcomes)
-        ]
-        if any(isinstance(outcome, Delivered) for outcome in outcomes):
-            self.accepted += 1
-        task = self._loop.create_task(self._settle(parcel.shipment.id, outcomes))
-        self._settling.add(task)
-        task.add_done_callback(self._settling.discard)
-
-    async def _settle(self, id: str, outcomes: list[Outcome]) -> None:
-        try:
-            await self._feed.settle(id, outcomes)
-        except Exception as exc:  # the caller's trouble ends the session, not the program
-            self.trouble = f"what became of {id} cannot be recorded ({exc})"
-            self._end_taking()
-        finally:
-            self._unsettled -= 1
-            self._room.set()
-
     def _progress(self, transaction: Transaction, phase: Phase, octets: int) -> None:
         self._feed.progress(transaction.parcel.shipment.id, phase, octets)
-
-
-def _is_one_too_many(outcome: Outcome) -> bool:
-    """452 4.5.3: too many recipients for one message; the rest may follow at once in another."""
-    if not isinstance(outcome, Deferred) or outcome.reply is None or outcome.reply.code != 452:
-        return False
-    return outcome.reply.enhanced in (None, "4.5.3")
 
 
 def _knows_no_bdat(reply: Reply) -> bool:

@@ -6,14 +6,19 @@ The caller keeps one `RelayMemory` a relay and hands it to each session; forgett
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+NEVER = float("-inf")
+
+DISTRUST = 6 * 3600.0
+"""Seconds for which a failure is held against a relay: what failed may have been something on the way."""
 
 
 @dataclass(slots=True)
 class RelayMemory:
     """`context`: the TLS settings made ready, with the key they were made from. `addresses`: the last look-up of the
-    name and when that was (monotonic). `breaks_pipelining`, `breaks_chunking`: it offered, and failed us.
-    `no_tls`: under `opportunistic`, its encryption does not work. `rcpt_max`: recipients a message, learned from 452.
+    name and when that was. `no_pipelining`, `no_chunking`: until when it is not believed to do what it offers and failed
+    at; `no_tls`: the same of encryption, under `opportunistic`. All these times are the event loop's. `rcpt_max`: recipients a message, learned from 452.
     `open_sessions`: that run now. `useful_sessions`: as many at once as hide the round trips that each message waits for
     where it cannot be chunked (1 to 4); measured while a single one runs.
     """
@@ -21,10 +26,10 @@ class RelayMemory:
     context: ssl.SSLContext | None = None
     context_key: tuple[object, ...] = ()
     addresses: tuple[object, ...] = ()
-    addresses_at: float = field(default=float("-inf"))
-    breaks_pipelining: bool = False
-    breaks_chunking: bool = False
-    no_tls: bool = False
+    addresses_at: float = NEVER
+    no_pipelining: float = NEVER
+    no_chunking: float = NEVER
+    no_tls: float = NEVER
     rcpt_max: int | None = None
     open_sessions: int = 0
     useful_sessions: int = 1

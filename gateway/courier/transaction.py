@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 
-from gateway.courier.contract import Shipment
+from gateway.courier.contract import Shipment, Timers
 from gateway.courier.judge import Exchanged
 from gateway.mail.outcome import Outcome, Reply
 
@@ -108,3 +108,18 @@ class Transaction:
             lost=lost,
             may_be_setup=(self.is_first or in_doubt_of_setup) and not accepted_before,
         )
+
+
+def answer_limit(timers: Timers, step: Step | None) -> float:
+    """Seconds for the answer that is due next; None: none is."""
+    match step:
+        case Step.END:
+            return timers.final
+        case Step.DATA:
+            return timers.data
+        case Step.RCPT:
+            return timers.rcpt
+        case Step.MAIL | Step.RSET:
+            return timers.mail
+        case None:
+            return timers.block

@@ -47,12 +47,11 @@ class Watch:
     def start(self) -> None:
         self._timer = self._loop.call_later(self._interval, self._look)
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._probing is not None and not self._probing.done():
+        if self._probing is not None:
             self._probing.cancel()
-            await asyncio.wait([self._probing])
 
     def suspect(self) -> None:
         """A link changed: find out now whether this connection survived it."""

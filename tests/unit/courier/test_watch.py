@@ -49,7 +49,7 @@ async def watching(
         async with asyncio.timeout(10):
             await meanwhile(watch)
     finally:
-        await watch.stop()
+        watch.stop()
 
 
 async def answers() -> bool:
