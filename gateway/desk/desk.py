@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from gateway.desk import schedule_file, status
 from gateway.desk.arguments import number, one_text, texts
 from gateway.desk.console_reads import ConsoleReads
 from gateway.desk.filter import Filter, parse_filter
-from gateway.desk.view import explanation, iso, queue_row, sending_row
+from gateway.desk.view import explanation, iso, queue_row, sending_row, state_of
+from gateway.dispatch.decide import decide
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.dispatch.facts import Go, Push, Situation
 from gateway.dispatch.words import count_words, size_words
@@ -34,11 +35,17 @@ MODES: tuple[ModeName, ...] = ("auto", "online", "offline", "stopped")
 WATCH_BUFFER = 1000
 """Events kept for a `watch` that reads slowly; beyond that the oldest are dropped, and it is told how many."""
 
+SLICE = 250
+"""Messages judged before the event loop gets its turn."""
+
 Answer = AsyncIterator[Any]
 
 
 class Desk:
-    """`reload` reads both files and raises ConfigurationError if there are mistakes."""
+    """`reload` reads both files and raises ConfigurationError if there are mistakes.
+
+    `take_dropped` takes in what lies in the drop folder and returns the new IDs.
+    """
 
     def __init__(
         self,
@@ -48,9 +55,11 @@ class Desk:
         clock: Clock,
         journal: Journal,
         reload: Callable[[], None],
+        take_dropped: Callable[[], Awaitable[list[str]]] | None = None,
     ) -> None:
         self._dispatcher, self._spool, self._monitor = dispatcher, spool, monitor
         self._clock, self._journal, self._reload = clock, journal, reload
+        self._take_dropped = take_dropped
         self._trial = schedule_file.Trial()
         self.console = ConsoleReads(dispatcher, spool, monitor, clock, journal, self._chosen, reload)
 
@@ -68,8 +77,12 @@ class Desk:
     async def op_status(self, arguments: dict[str, Any]) -> Answer:
         del arguments
         states = Counter[str]()
-        async for row in self._rows():
-            states[row.state] += 1
+        situation = self._dispatcher.situation()
+        for number, entry in enumerate(tuple(self._spool.entries.values()), 1):
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
+            facts = self._dispatcher.facts(entry)
+            states[state_of(facts, decide(facts, situation), entry.claimed)] += 1
         yield status.report(self._dispatcher, self._spool, self._monitor, self._clock.now(), dict(states))
 
     async def op_queue(self, arguments: dict[str, Any]) -> Answer:
@@ -290,6 +303,12 @@ class Desk:
         del arguments
         path = self._dispatcher.settings.accept.users
         yield {"users": None if path is None else len(await asyncio.to_thread(load_users, path))}
+
+    async def op_drop(self, arguments: dict[str, Any]) -> Answer:
+        """A program put a message into the drop folder: take it in now."""
+        del arguments
+        for item in await self._take_dropped() if self._take_dropped is not None else []:
+            yield {"id": item}
 
     # -- parts --------------------------------------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ def queue_row(
         sender=record.reverse_path,
         to=[recipient.address for recipient in record.pending],
         status=_status(record, verdict, sending if claimed else None),
-        state=_state(record, verdict, claimed),
+        state=state_of(facts, verdict, claimed),
         message_class=record.message_class,
         attempts=record.attempts,
     )
@@ -57,12 +57,13 @@ def next_try_of(verdict: Decision, claimed: bool) -> NextTry:
     return verdict.next_try
 
 
-def _state(record: Record, verdict: Decision, claimed: bool) -> State:
+def state_of(message: MessageFacts, verdict: Decision, claimed: bool) -> State:
+    """The state of one message: sending, held, deferred (tried before, or its relay is in trouble), waiting."""
     if claimed:
         return "sending"
-    if record.held:
+    if message.held:
         return "held"
-    failed = record.tries > 0 or (not isinstance(verdict, Go) and verdict.next_try.kind == "time")
+    failed = message.tries > 0 or (not isinstance(verdict, Go) and verdict.next_try.kind == "time")
     return "deferred" if failed else "waiting"
 
 
