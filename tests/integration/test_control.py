@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import socket
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -282,6 +283,35 @@ def test_a_request_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
 
     serving(path, body)
     assert protocol.MAX_REQUEST == 1 << 20
+
+
+def test_random_octets_harm_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    dice = random.Random(7)
+    words = [
+        b'{"op": "count", "to": 3}\n',
+        b'{"op": "refuse"}',
+        b"\n",
+        b"\0",
+        b'{"op": "break"}\n',
+        b"[]\n",
+        b'{"op"',
+        b"\xff" * 40,
+    ]
+
+    async def body(desk: Desk) -> None:
+        for _ in range(150):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(path))
+                client.sendall(b"".join(dice.choices([*words, dice.randbytes(30)], k=dice.randrange(6))))
+                if dice.random() < 0.5:
+                    client.shutdown(socket.SHUT_WR)
+                if dice.random() < 0.5:
+                    await asyncio.sleep(0)
+        assert len(await ask(path, "count", to=5)) == 5
+        await desk.until(0)
+
+    serving(path, body)
 
 
 def test_beyond_the_bound_of_clients_one_is_turned_away_and_the_rest_stay(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from gateway.connectivity import clockset
 from gateway.connectivity.clockhost import LinuxClocks
@@ -188,7 +189,11 @@ def test_the_machines_own_clocks_can_be_read_and_its_timer_is_silent_while_nothi
     descriptor = host.open()
     assert descriptor is not None
     try:
-        host.rearm(descriptor)
+        for _ in range(2):
+            armed = Path(f"/proc/self/fdinfo/{descriptor}").read_text().splitlines()
+            assert "clockid: 0" in armed  # the wall clock
+            assert "settime flags: 03" in armed  # absolute, and cancelled when that is set
+            host.rearm(descriptor)
         heard: list[None] = []
 
         async def listen() -> None:
