@@ -110,9 +110,7 @@ def test_replace_gives_new_sessions_new_rules_and_opens_and_closes_listeners() -
             assert "SIZE 1000" in (await (await door.connect(1)).greet()).text
             assert "SIZE 25000000" in (await old.say("EHLO x.y")).text
             door.reception.replace(replace(settings, listen=(second,)))
-            await door.until(
-                lambda: len(door.reception.addresses) == 1 and door.addresses != door.reception.addresses
-            )
+            await door.until(lambda: len(door.reception.addresses) == 1 and door.addresses != door.reception.addresses)
             assert (await old.say("NOOP")).code == 250
 
     asyncio.run(body())
