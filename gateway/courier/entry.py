@@ -109,16 +109,20 @@ class Door:
         except dial.DialFailed as exc:
             raise NoEntry("unreachable", f"{relay.host} {exc}", reached=False) from exc
         implicit = relay.tls == "implicit"
-        client = aiosmtplib.SMTP(
-            hostname=relay.host,
-            port=None,
-            local_hostname=self._hostname,
-            sock=sock,
-            use_tls=implicit,
-            start_tls=False,
-            tls_context=context,
-            timeout=None,  # it would use wait_for, which in Python 3.11 may swallow a cancellation
-        )
+        try:
+            client = aiosmtplib.SMTP(
+                hostname=relay.host,
+                port=None,
+                local_hostname=self._hostname,
+                sock=sock,
+                use_tls=implicit,
+                start_tls=False,
+                tls_context=context,
+                timeout=None,  # it would use wait_for, which in Python 3.11 may swallow a cancellation
+            )
+        except ValueError as exc:
+            sock.close()
+            raise NoEntry("setup", f"we cannot introduce ourselves as {self._hostname} ({exc})", alarm=True) from exc
         try:
             async with asyncio.timeout(timers.tls if implicit else timers.greeting):
                 await client.connect()

@@ -335,7 +335,9 @@ class Exchange:
 
     def _answer_limit(self) -> float:
         slot = next(iter(self._wire.outstanding), None)
-        return answer_limit(self._timers, slot[1] if isinstance(slot, tuple) else None)
+        transaction, step = slot[:2] if isinstance(slot, tuple) else (None, None)
+        size = transaction.parcel.shipment.content.size if isinstance(transaction, Transaction) else 0
+        return answer_limit(self._timers, step, size)
 
     # outcomes
 

@@ -18,9 +18,10 @@ DISTRUST = 6 * 3600.0
 class RelayMemory:
     """`context`: the TLS settings made ready, with the key they were made from. `addresses`: the last look-up of the
     name and when that was. `no_pipelining`, `no_chunking`: until when it is not believed to do what it offers and failed
-    at; `no_tls`: the same of encryption, under `opportunistic`. All these times are the event loop's. `rcpt_max`: recipients a message, learned from 452.
-    `open_sessions`: that run now. `useful_sessions`: as many at once as hide the round trips that each message waits for
-    where it cannot be chunked (1 to 4); measured while a single one runs.
+    at; `no_tls`: the same of encryption, under `opportunistic`. All these times are the event loop's.
+
+    `rcpt_max`: recipients a message, learned from 452. `open_sessions`: that run now. `useful_sessions`: as many at once
+    as hide the round trips that each message waits for where it cannot be chunked (1 to 4); measured while one runs.
     """
 
     context: ssl.SSLContext | None = None

@@ -110,11 +110,16 @@ class Transaction:
         )
 
 
-def answer_limit(timers: Timers, step: Step | None) -> float:
-    """Seconds for the answer that is due next; None: none is."""
+_SCANNED = 100_000.0
+"""Octets a second that a relay may take to look through a message before it answers."""
+
+
+def answer_limit(timers: Timers, step: Step | None, size: int) -> float:
+    """Seconds for the answer that is due next; None: none is. `size` of its message: a large one is thought about longer,
+    and giving up too early makes a double."""
     match step:
         case Step.END:
-            return timers.final
+            return timers.final + size / _SCANNED
         case Step.DATA:
             return timers.data
         case Step.RCPT:

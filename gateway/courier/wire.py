@@ -52,6 +52,7 @@ class Wire(SMTPProtocol):
         self._slots: deque[Slot] = deque()
         self._reader = ReplyReader()
         self._is_full = False
+        self._below_tls: asyncio.BaseTransport | None = None
         self._is_shaking_hands = False
         self._lock = asyncio.Lock()
 
@@ -96,8 +97,9 @@ class Wire(SMTPProtocol):
     def limit_ahead(self, octets: int, *, is_near: bool) -> None:
         """Let the kernel hold so many octets unsent; on a far line, what it does not take counts as not writable."""
         kernel.limit_unsent(self.tcp, octets)
-        if self.transport is not None and not is_near:
-            cast(asyncio.Transport, self.transport).set_write_buffer_limits(high=0)
+        for transport in (self.transport, self._below_tls):
+            if transport is not None and not is_near:
+                cast(asyncio.Transport, transport).set_write_buffer_limits(high=0)
 
     # asyncio's side
 
@@ -193,6 +195,7 @@ class Wire(SMTPProtocol):
             self.give_up(_TEXT_BEFORE_TLS, nonsense=True)
             raise SMTPServerDisconnected(_TEXT_BEFORE_TLS)
         self._is_shaking_hands = True
+        self._below_tls = self.transport
         transport = await self._loop.start_tls(
             cast(asyncio.WriteTransport, self.transport),
             self,

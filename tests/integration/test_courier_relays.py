@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.courier import RelayMemory, Timers
+from gateway.config.settings import RelaySettings
+from gateway.courier import RelayMemory, Timers, run_session
 from gateway.mail.envelope import Recipient
 from gateway.mail.outcome import MAX_REPLY_OCTETS, Deferred, Delivered, Failed, Interrupted, Unconfirmed
 from tests.support.relay import HANG_UP, RESET, SILENCE, Relay, Say
@@ -557,3 +558,16 @@ def test_a_feed_that_fails_ends_the_session_and_the_rest_is_settled() -> None:
     assert "No space left" in end.text
     assert {kind for id in feed.outcomes for kind in feed.kinds(id)} == {"Interrupted"}
     assert not relay.messages
+
+
+def test_a_hostname_that_cannot_be_said_is_our_own_trouble() -> None:
+    async def go() -> Any:
+        async with Relay() as relay:
+            target = RelaySettings("isp", relay.host, relay.port, tls="none")
+            feed = ListFeed([shipment("m1")])
+            return await run_session(target, feed, hostname="žluť.test\r\nQUIT", timers=QUICK), feed
+
+    end, feed = run(go())
+
+    assert (end.why, end.alarm) == ("setup", True)
+    assert not feed.taken
