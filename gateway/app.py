@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.clock import Clock, SystemClock
 from gateway.config.rules import ScheduleFile
@@ -26,6 +26,9 @@ from gateway.reception.host import RelayOffers
 from gateway.reception.reception import Reception
 from gateway.reception.timers import ReceptionTimers
 from gateway.spool.spool import Spool
+
+if TYPE_CHECKING:
+    from gateway.console.console import Console
 
 SOCKET = "control.sock"
 
@@ -63,6 +66,8 @@ class App:
         self._credentials = credentials
         self._memories: dict[str, tuple[RelaySettings, RelayMemory]] = {}
         self._stop = asyncio.Event()
+        self._console: Console | None = None
+        self._reopening: asyncio.Task[None] | None = None
 
     async def run(self, on_ready: Callable[[list[Address]], None]) -> None:
         """Serve until `stop`. `on_ready` is called with the addresses once mail is accepted.
@@ -106,9 +111,11 @@ class App:
         )
         self._desk = desk = Desk(dispatcher, spool, monitor, self._clock, self._journal, self.reload)
         control = ControlServer(settings.spool / SOCKET, desk.handle)
+        self._load_state = spool.load_state
         try:
             addresses = await reception.start()
             await control.start()
+            await self._open_console()
             dispatching = asyncio.create_task(dispatcher.run(), name="dispatch")
             stopping = asyncio.create_task(self._stop.wait(), name="stop")
             self._say_not_in_force()
@@ -123,8 +130,57 @@ class App:
                 with contextlib.suppress(asyncio.CancelledError):
                     await stopping
         finally:
+            await self._close_console()
             await control.stop()
+            await desk.console.close()
             await monitor.stop()
+
+    async def _open_console(self) -> None:
+        """Serve the console, if there is to be one. What is wrong with it is told, and mail goes on without it."""
+        settings = self.settings.console
+        if settings is None:
+            return
+        from gateway.console.console import Console  # only who wants a console pays for it in memory
+
+        console = Console(
+            settings,
+            self.settings.hostname,
+            self._desk.handle,
+            clock=self._clock,
+            journal=self._journal,
+            load_state=self._load_state,
+        )
+        try:
+            await console.start()
+        except GatewayError as exc:
+            await console.stop()
+            self._journal.record(Alarm("console", str(exc)))
+            return
+        self._console = console
+        self._desk.console.accounts_changed = console.accounts_changed
+
+    async def _close_console(self) -> None:
+        if self._reopening is not None:
+            self._reopening.cancel()
+            await asyncio.gather(self._reopening, return_exceptions=True)
+        console, self._console = self._console, None
+        if console is not None:
+            await console.stop()
+
+    async def _reopen_console(self) -> None:
+        console, self._console = self._console, None
+        if console is not None:
+            await console.stop()
+        await self._open_console()
+
+    @property
+    def console_notice(self) -> str | None:
+        """Where the console is, and the one-time code while nobody has set a password; None without a console."""
+        if self._console is None:
+            return None
+        code = self._console.code
+        wanted = f"; no password is set yet, the one-time code for it is {code}" if code is not None else ""
+        return f"console {self._console.url}{wanted}"
 
     def ask(self, operation: str, arguments: dict[str, Any]) -> AsyncIterator[Any]:
         """An operation of `control`, asked from within; only while it runs."""
@@ -139,12 +195,21 @@ class App:
         settings, schedule = self._read_files()
         if settings.spool != self.settings.spool:
             raise GatewayError(f"the spool cannot change while the gateway runs: it is {self.settings.spool}")
+        has_other_console = _console_of(settings) != _console_of(self.settings)
         self.settings, self.schedule = settings, schedule
         self._monitor.replace(settings)
         self._dispatcher.replace(settings, schedule)
         self._reception.replace(settings)
+        if has_other_console and self._reopening is None:
+            self._reopening = asyncio.create_task(self._reopen_console(), name="console")
+            self._reopening.add_done_callback(self._reopened)
         self._journal.record(Remark("reload", "both files were read and are in force"))
         self._say_not_in_force()
+
+    def _reopened(self, task: asyncio.Task[None]) -> None:
+        self._reopening = None
+        if not task.cancelled() and task.exception() is not None:
+            self._journal.record(Alarm("console", f"it could not be opened anew: {task.exception()}"))
 
     def _say_not_in_force(self) -> None:
         waiting = [*self.settings.not_in_force, *self.schedule.not_in_force]
@@ -184,3 +249,12 @@ class App:
             memory=memory,
             credentials=self._credentials,
         )
+
+
+def _console_of(settings: Settings) -> tuple[Address, tuple[Path, Path] | None] | None:
+    """What makes a console another one: its address and its certificate, not the line at which they stand."""
+    console = settings.console
+    if console is None:
+        return None
+    tls = console.certificate
+    return console.address, None if tls is None else (tls.certificate, tls.key)

@@ -54,6 +54,8 @@ def _ready(app: App, journal: Journal, addresses: list[Address]) -> None:
     for warning in warnings:
         journal.record(Remark("schedule", f"{warning.file}:{warning.line}: {warning.what}"))
     print("ready " + " ".join(str(address) for address in addresses), flush=True)
+    if app.console_notice is not None:
+        print(app.console_notice, flush=True)
     systemd.notify("READY=1", os.environ)
 
 

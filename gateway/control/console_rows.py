@@ -95,6 +95,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     session: SessionRow | None
     sessions: list[SessionRow]
     sending: list[SendingRow]
+    day_begins: str
     day: list[BlockRow]
     not_in_force: list[str]
     files_changed: list[str]

@@ -6,6 +6,7 @@ They are operations like the others, over the same socket; what they change is c
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from datetime import date
 from typing import Any
@@ -32,7 +33,7 @@ from gateway.desk.queue_pages import Choose, QueuePages
 from gateway.desk.view import explanation, iso, sending_row
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.dispatch.removals import UNDO_TIME
-from gateway.errors import NoSuchItem, UsageError
+from gateway.errors import GatewayError, NoSuchItem, UsageError
 from gateway.events import Journal, Remark
 from gateway.mail.password import read_hash
 from gateway.spool.record import Record
@@ -168,6 +169,7 @@ class ConsoleReads(QueuePages):
             session=status.session_row(running[-1], zone) if running else None,
             sessions=list(history.sessions)[-status.SESSIONS_SHOWN :],
             sending=[sending_row(sending, now) for sending in self._dispatcher.sessions.sending.values()],
+            day_begins=iso(begins, zone),
             day=outlook.blocks(situation.calendar, begins, begins + AFTER),
             not_in_force=[str(key) for key in waiting],
             files_changed=self._dispatcher.files_changed(),
@@ -176,6 +178,26 @@ class ConsoleReads(QueuePages):
             undo=history.removed if can_undo else 0,
             undo_until=iso(history.removed_at + UNDO_TIME, zone) if can_undo and history.removed_at else None,
         )
+
+    async def op_ready(self, arguments: dict[str, Any]) -> Answer:
+        """`problems`: what keeps the gateway from its work; a line that is down as planned is none."""
+        del arguments
+        problems = []
+        free, reserve = self._spool.room()
+        if free <= reserve:
+            problems.append("the disk is filled up to its reserve")
+        root = self._dispatcher.settings.spool
+        if not os.access(root, os.W_OK) or os.statvfs(root).f_flag & os.ST_RDONLY:
+            problems.append("the spool cannot be written")
+        path = self._dispatcher.settings.schedule
+        if path is not None and str(path) in self._dispatcher.files_changed():
+            try:
+                _, text = await asyncio.to_thread(schedule_text.on_disk, self._dispatcher.settings)
+                if not (await self._check(text)).is_valid:
+                    problems.append("the schedule file has mistakes; the old one is in force")
+            except GatewayError as exc:
+                problems.append(str(exc))
+        yield {"problems": problems}
 
     async def op_sessions(self, arguments: dict[str, Any]) -> Answer:
         """The record of each use of the line, the newest first; one in progress before all others."""

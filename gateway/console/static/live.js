@@ -1,0 +1,129 @@
+// What changes, as it changes: rows are patched in place; the page reads anew only when a change cannot be named.
+
+let stream = null, lost = false, again = null, lastRead = 0;
+
+function listen() {
+  stream = new EventSource("/api/v1/events");
+  const on = (name, work) => stream.addEventListener(name, (event) => work(JSON.parse(event.data)));
+  on("hello", () => {
+    setLive("Live");
+    if (lost) readAgain(0);
+    lost = false;
+  });
+  on("overview", (standing) => {
+    const before = S.standing.overview.sessions.length ? S.standing.overview.sessions.at(-1).started : "";
+    takeOverview(standing);
+    const after = standing.overview.sessions.length ? standing.overview.sessions.at(-1).started : "";
+    if (before !== after) sessionsChanged();
+  });
+  on("stale", () => readAgain(200));
+  on("rows", takeRows);
+  on("sending", ({ sending }) => takeProgress(sending));
+  stream.onerror = () => {
+    lost = true;
+    setLive("Reconnecting…", "off");
+    if (stream.readyState === EventSource.CLOSED) {
+      stream.close();
+      setTimeout(() => read("/overview").then(takeOverview).catch(() => null).finally(listen), 3000);
+    }
+  };
+}
+
+function setLive(text, state = "") {
+  const place = $("#live");
+  place.textContent = text;
+  place.className = "live " + state;
+}
+
+// A read of the page, soon, and not more than once a second.
+function readAgain(wait) {
+  if (again !== null) return;
+  again = setTimeout(() => {
+    again = null;
+    lastRead = performance.now();
+    if (S.view === "queue") loadPage();
+    else S.pageIsOld = true;
+  }, Math.max(wait, lastRead + 1000 - performance.now()));
+}
+
+function takeRows({ rows, gone }) {
+  if (!S.page) return;
+  const known = new Map(S.page.rows.map((row, i) => [row.id, i]));
+  const plain = !S.ask.filter && S.ask.show === "all" && S.ask.sort === "created" && S.ask.order === "desc" && S.ask.offset === 0;
+  let moved = false, mustRead = false;
+  for (const row of rows) {
+    if (S.selected.has(row.id)) S.selected.set(row.id, row);
+    if (known.has(row.id)) {
+      S.page.rows[known.get(row.id)] = row;
+      if (!plain && S.ask.sort !== "created") mustRead = true;
+      if (trs.has(row.id)) patchRow(trs.get(row.id), row);
+    } else if (plain && (!S.page.rows.length || row.created >= S.page.rows[0].created)) {
+      S.page.rows.unshift(row);
+      S.page.total += 1;
+      S.page.messages += 1;
+      S.page.octets += row.size;
+      moved = true;
+    } else mustRead = true;
+    if (S.open === row.id) openDrawer(row.id, false);
+  }
+  for (const id of gone) {
+    S.selected.delete(id);
+    if (!known.has(id)) {
+      mustRead = true;
+      continue;
+    }
+    const row = S.page.rows.find((other) => other.id === id);
+    S.page.total -= 1;
+    S.page.messages -= 1;
+    S.page.octets -= row.size;
+    S.page.rows = S.page.rows.filter((other) => other.id !== id);
+    S.progress.delete(id);
+    moved = true;
+    if (S.open === id) left(id);
+    if (S.page.total >= LIMIT) mustRead = true;
+  }
+  if (S.page.rows.length > LIMIT) S.page.rows.length = LIMIT;
+  if (moved) renderTable();
+  else {
+    renderBar();
+    marks();
+  }
+  if (mustRead || S.ask.filter || S.ask.show !== "all") readAgain(100);
+}
+
+function left(id) {
+  const verdict = $("#drawer .verdict");
+  if (verdict) {
+    verdict.className = "verdict w";
+    fill(verdict, icon("check"), h("span", {}, "It has left the queue."));
+  }
+  for (const button of $("#drawer").querySelectorAll(".acts button")) button.disabled = true;
+}
+
+function takeProgress(sending) {
+  const before = [...S.progress.keys()];
+  S.progress = new Map(sending.map((row) => [row.id, row]));
+  S.progressAt = performance.now();
+  for (const id of new Set([...before, ...S.progress.keys()])) {
+    const entry = trs.get(id);
+    if (entry) patchRow(entry, entry.row);
+  }
+  renderNow();
+}
+
+function renderNow() {
+  const rows = [...S.progress.values()], since = (performance.now() - (S.progressAt || 0)) / 1000;
+  $("#nowcard").hidden = !rows.length;
+  fill($("#nowrows"), rows.slice(0, 64).map((row) => h("tr", {}, h("td", { class: "mono" }, row.id), h("td", { class: "num" }, size(row.size)), h("td", {}, row.from || "‹ ›"), h("td", {}, row.to[0] || "", row.to.length > 1 && ` +${row.to.length - 1}`), h("td", {}, row.phase), h("td", {}, row.relay), h("td", { class: "num" }, span(row.elapsed + since)),
+    h("td", {}, h("span", { class: "bigprog", role: "progressbar", "aria-label": "Sent of " + row.id, "aria-valuenow": String(row.percent), "aria-valuemin": "0", "aria-valuemax": "100" }, h("i", { style: { width: row.percent + "%" } })), h("span", { class: "muted" }, `${row.percent} %`)))));
+}
+
+function sessionsChanged() {
+  if (S.view === "sessions") loadSessions();
+  if (S.view === "queue") loadTraffic();
+}
+
+async function loadTraffic() {
+  const hours = await read("/traffic").catch(() => null);
+  if (hours) renderTraffic(hours);
+}
