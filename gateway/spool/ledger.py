@@ -141,18 +141,23 @@ class Ledger:
 
     @property
     def is_full(self) -> bool:
-        """True while pairs cannot follow or the journal cannot be emptied: no new mail then."""
-        return self._in_trouble or self._log.needed >= MOST_FILES
+        """True while the disk does not take pairs or notes: no new mail then."""
+        return self._in_trouble
+
+    @property
+    def _is_behind(self) -> bool:
+        """So much waits for pairs or for a checkpoint that accepting has to wait, too."""
+        return self._held > MOST_HELD or self._log.needed >= MOST_FILES
 
     async def room(self) -> None:
-        """Wait until content in memory has become pairs; SpoolFull where the disk does not take it."""
-        if self._held <= MOST_HELD:
+        """Wait until what was accepted has followed far enough; SpoolFull where the disk does not take it."""
+        if not self._is_behind:
             return
         self._follow_at = 0.0
         self._wake.set()
         async with self._followed:
-            await self._followed.wait_for(lambda: self._held <= MOST_HELD or self._in_trouble)
-        if self._held > MOST_HELD:
+            await self._followed.wait_for(lambda: not self._is_behind or self._in_trouble)
+        if self._in_trouble:
             raise SpoolFull("the disk does not take the mail that is accepted already")
 
     def _turn(self) -> asyncio.Future[int]:
@@ -276,6 +281,8 @@ class Ledger:
                 self._over()
             else:
                 self._checkpoint_at = asyncio.get_running_loop().time() + self._pace.retry
+            async with self._followed:
+                self._followed.notify_all()
             return done
 
     async def _checkpoint(self) -> bool:

@@ -33,7 +33,7 @@ FREE_FILES = 3
 """Files kept for the next turns; what a rush made beyond is taken away."""
 
 MOST_FILES = 8
-"""With so many files not yet turned into pairs no new mail is taken."""
+"""With so many files whose pairs are not flushed yet, accepting waits for the checkpoint."""
 
 _MAGIC = b"TIDEGATE"
 _HEADER = struct.Struct("<8sIQQ8sI")  # magic, version, number, oldest, nonce, crc of what stands before
