@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +23,13 @@ from gateway.desk.desk import Desk
 from gateway.dispatch.dispatcher import LINGER, Dispatcher
 from gateway.errors import GatewayError
 from gateway.events import Alarm, Journal, Remark
+from gateway.mail.envelope import Class, Envelope
+from gateway.reception.classify import classify
 from gateway.reception.host import RelayOffers
-from gateway.reception.reception import Reception
+from gateway.reception.local import local_head
+from gateway.reception.reception import TOKEN_STATE, Reception
 from gateway.reception.timers import ReceptionTimers
+from gateway.spool.drop import DropFolder, Dropped
 from gateway.spool.spool import Spool
 
 if TYPE_CHECKING:
@@ -76,7 +81,11 @@ class App:
         """
         settings = self.settings
         spool = await Spool.open(
-            settings.spool, clock=self._clock, journal=self._journal, reserve=settings.queue.reserve
+            settings.spool,
+            clock=self._clock,
+            journal=self._journal,
+            reserve=settings.queue.reserve,
+            is_inside=self._is_inside,
         )
         try:
             await self._with_spool(spool, on_ready)
@@ -109,13 +118,18 @@ class App:
             refuses=dispatcher.refuses,
             relay_offers=self._relay_offers,
         )
-        self._desk = desk = Desk(dispatcher, spool, monitor, self._clock, self._journal, self.reload)
+        drop = DropFolder(
+            settings.spool, spool, journal=self._journal, head=partial(self._local_head, spool), classify=self._classify
+        )
+        self._desk = desk = Desk(dispatcher, spool, monitor, self._clock, self._journal, self.reload, drop.take)
         control = ControlServer(settings.spool / SOCKET, desk.handle)
         self._load_state = spool.load_state
         try:
             addresses = await reception.start()
             await control.start()
             await self._open_console()
+            # After the socket is there: who puts a file into the drop folder calls, and who came too early is found now.
+            dropping = asyncio.create_task(drop.run(), name="drop")
             dispatching = asyncio.create_task(dispatcher.run(), name="dispatch")
             stopping = asyncio.create_task(self._stop.wait(), name="stop")
             self._say_not_in_force()
@@ -125,7 +139,8 @@ class App:
             finally:
                 # No new client and no new session; what is in flight has its grace (DESIGN section 10, SIGTERM).
                 dispatcher.stop(waits.stop_grace)
-                await asyncio.gather(reception.stop(waits.stop_grace), dispatching)
+                await asyncio.gather(reception.stop(waits.stop_grace), dispatching, drop.stop())
+                await dropping
                 stopping.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await stopping
@@ -219,6 +234,10 @@ class App:
         if not self.settings.relays:
             self._journal.record(Alarm("relay", "no relay configured: mail is accepted and waits"))
 
+    def _is_inside(self, address: str) -> bool:
+        """Is this recipient's mail for the server of the branch itself?"""
+        return address.rpartition("@")[2].lower() in self.settings.accept.domains
+
     def _relay_offers(self) -> RelayOffers | None:
         """What the first relay said it can carry, when it was last met."""
         for relay in self.settings.relays[:1]:
@@ -226,6 +245,14 @@ class App:
             if offers is not None:
                 return RelayOffers(smtputf8=offers.smtputf8, size=offers.size)
         return None
+
+    def _local_head(self, spool: Spool, item: str, dropped: Dropped) -> bytes:
+        token = (spool.load_state(TOKEN_STATE) or b"").decode("ascii", "replace")
+        now = self._clock.now()
+        return local_head(item, hostname=self.settings.hostname, token=token, user=dropped.user, now=now)
+
+    def _classify(self, envelope: Envelope, header: bytes) -> Class:
+        return classify(self.settings.classes, envelope, header)
 
     def _link_changed(self) -> None:
         if hasattr(self, "_dispatcher"):

@@ -21,7 +21,6 @@ NOT_IN_FORCE: dict[str, tuple[str, ...]] = {
 """Said by the checker, at start and in `status`; the rest of the file is obeyed."""
 
 REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
-    "accept.domains": (("[]", "none"), "security depends on it"),
     "links.dial": ((), "money depends on it"),
     "links.budget": ((), "money depends on it"),
     "links.tariff": ((), "money depends on it"),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from gateway.config.rules import WindowRule
-from gateway.config.settings import LinkSettings, RelaySettings
+from gateway.config.settings import LinkSettings, RelaySettings, Settings
 from gateway.connectivity.state import LinkState
 from gateway.dispatch.facts import Check, Decision, Go, MessageFacts, NextTry, RelayTrouble, Situation, Verdict, Wait
 from gateway.dispatch.words import size_words, span_words, time_words
@@ -42,6 +42,8 @@ def decide(message: MessageFacts, situation: Situation, trace: Trace = None) -> 
         _note(trace, "mode", "stop", f"sending is stopped ({s.mode_why})", *_line(s, "mode"))
         return Wait(NEVER, "sending is stopped")
     _note(trace, "mode", "ok", f"{s.mode}: {s.mode_why}", *_line(s, "mode"))
+    if message.route == "inside":
+        return _inside(message, s, trace)
     if not s.settings.relays:
         _note(trace, "relay", "stop", "no relay configured", *_line(s, "relays"))
         return Wait(NEVER, "no relay configured")
@@ -50,6 +52,36 @@ def decide(message: MessageFacts, situation: Situation, trace: Trace = None) -> 
     if s.mode == "online":
         return _online(message, s, trace)
     return _offline(message, s, trace)
+
+
+def _inside(message: MessageFacts, s: Situation, trace: Trace) -> Decision:
+    """Mail for `inside` crosses no line: windows and links do not concern it (DESIGN section 6)."""
+    relay = inside_relay(s.settings)
+    if relay is None:
+        _note(trace, "inside", "stop", "its domain is no longer in accept.domains, and there is no inside server")
+        return Wait(NEVER, "no inside server configured")
+    _note(trace, "inside", "ok", f"for {relay.host}, at once in every mode: it crosses no line", *_line(s, "inside"))
+    if message.due is not None and message.due > s.now:
+        why = f"next try {_when(message.due, s)}"
+        _note(trace, "retry", "wait", why, *_line(s, "queue"))
+        return Wait(NextTry("time", message.due), why, message.due)
+    trouble = s.troubles.get(relay.name)
+    if trouble is not None and s.now < trouble.until and message.push is None:
+        why = f"{trouble.why}; next try {_when(trouble.until, s)}"
+        _note(trace, "relay", "wait", why, *_line(s, "inside"))
+        return Wait(NextTry("time", trouble.until), why, trouble.until)
+    return Go(INSIDE, relay, None, "inside")
+
+
+INSIDE = "(inside)"
+"""The name of the way to `inside`, as link and as relay; no user's link or relay can be called so."""
+
+
+def inside_relay(settings: Settings) -> RelaySettings | None:
+    """The branch's own server, in the shape in which the courier takes relays. TLS where it offers it: no line is crossed."""
+    if settings.inside is None:
+        return None
+    return RelaySettings(INSIDE, settings.inside.host, settings.inside.port, tls="opportunistic")
 
 
 def _online(message: MessageFacts, s: Situation, trace: Trace) -> Decision:

@@ -36,6 +36,7 @@ from gateway.events import Alarm, Journal, ModeChanged, WindowEdge
 from gateway.mail.envelope import Class
 from gateway.schedule.calendar import Opening
 from gateway.spool.entry import Entry
+from gateway.spool.record import Route
 from gateway.spool.spool import Spool
 
 LINGER = 2.0
@@ -142,7 +143,7 @@ class Dispatcher:
 
     def verdict(self, entry: Entry, push: Push | None) -> Decision:
         """What the decision says now, with or without an operator's wish."""
-        return decide(self._facts(entry, push), self.situation())
+        return decide(self._facts(entry, push, "outside" if entry.outside else "inside"), self.situation())
 
     def leaves(self, entry: Entry) -> str | None:
         """When a message just accepted leaves, for its 250; None where that is now, or not to be said."""
@@ -178,7 +179,7 @@ class Dispatcher:
             entry = self._spool.entries.get(item)
             if entry is None or entry.claimed:
                 continue
-            verdict = decide(self._facts(entry, kind), situation)
+            verdict = decide(self._facts(entry, kind, "outside" if entry.outside else "inside"), situation)
             if isinstance(verdict, Go):
                 self._pushed[item] = kind
                 going.append((item, verdict))
@@ -210,9 +211,9 @@ class Dispatcher:
         )
 
     def facts(self, entry: Entry) -> MessageFacts:
-        return self._facts(entry, self._pushed.get(entry.id))
+        return self._facts(entry, self._pushed.get(entry.id), "outside" if entry.outside else "inside")
 
-    def _facts(self, entry: Entry, push: Push | None) -> MessageFacts:
+    def _facts(self, entry: Entry, push: Push | None, route: Route = "outside") -> MessageFacts:
         return MessageFacts(
             id=entry.id,
             created=entry.created,
@@ -220,11 +221,12 @@ class Dispatcher:
             message_class=entry.message_class,
             held=entry.held,
             claimed=entry.claimed,
-            due=entry.due,
+            due=entry.due if route == "outside" else entry.inside_due,
             last_try=entry.last_try,
             tries=entry.tries,
             doubt=entry.doubt,
             push=push,
+            route=route,
         )
 
     # -- what wakes us ------------------------------------------------------------------------------------------
@@ -290,8 +292,13 @@ class Dispatcher:
                 self._pushed.pop(item, None)
                 self.sessions.suspects.discard(item)
                 continue
-            if not entry.claimed:
-                self._offer(self.facts(entry), situation)
+            if entry.claimed:
+                continue
+            push = self._pushed.get(item)
+            if entry.outside:
+                self._offer(self._facts(entry, push, "outside"), situation)
+            if entry.inside:
+                self._offer(self._facts(entry, push, "inside"), situation)
 
     def _offer(self, message: MessageFacts, situation: Situation) -> None:
         verdict = decide(message, situation)
@@ -306,14 +313,16 @@ class Dispatcher:
                 self._wake_at = verdict.wake
 
     def _waiting(self) -> Iterator[MessageFacts]:
-        return (self.facts(entry) for entry in self._spool.entries.values() if not entry.claimed)
+        return (self.facts(entry) for entry in self._spool.entries.values() if entry.outside and not entry.claimed)
 
-    def recheck(self, item: str) -> Go | None:
+    def recheck(self, item: str, route: Route) -> Go | None:
         """At the moment of sending: is it still so, and for this lane?"""
         entry = self._spool.entries.get(item)
         if entry is None or entry.claimed or self._stopping:
             return None
-        verdict = decide(self.facts(entry), self.situation())
+        if not (entry.outside if route == "outside" else entry.inside):
+            return None
+        verdict = decide(self._facts(entry, self._pushed.get(item), route), self.situation())
         return verdict if isinstance(verdict, Go) else None
 
     # -- what sessions ask ---------------------------------------------------------------------------------------
@@ -363,7 +372,7 @@ class Dispatcher:
             situation.mode == "offline" and (bool(situation.open) or bool(self._pushed))
         )
         if not may_go_on:
-            self.sessions.let_finish()
+            self.sessions.let_finish(inside_too=situation.mode == "stopped")
 
     # -- mode and orders ----------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from gateway.config.settings import RelaySettings, Settings
 from gateway.connectivity.state import LinkState
 from gateway.mail.envelope import Class
 from gateway.schedule.calendar import Calendar, Opening
-from gateway.spool.record import Record
+from gateway.spool.record import Record, Route
 
 Mode = Literal["online", "offline", "stopped"]
 Push = Literal["send", "force"]
@@ -20,7 +20,7 @@ Push = Literal["send", "force"]
 
 @dataclass(frozen=True, slots=True)
 class MessageFacts:
-    """One message as the decision sees it. `opportunity` facts of its last try are in `last_try` and `due`."""
+    """One message as the decision sees it, on one of its routes: recipients inside wait for no line (DESIGN section 6)."""
 
     id: str
     created: float
@@ -34,6 +34,7 @@ class MessageFacts:
     doubt: bool = False
     hold_note: str | None = None
     push: Push | None = None
+    route: Route = "outside"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,7 @@ class Go:
     link: str
     relay: RelaySettings
     opening: Opening | None
+    route: Route = "outside"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ Decision = Go | Wait
 
 def facts_of(record: Record, *, claimed: bool = False, push: Push | None = None) -> MessageFacts:
     """The facts of a message from its record; the same as from its index entry, and its hold note besides."""
+    route: Route = "outside" if record.pending_on("outside") else "inside"
     return MessageFacts(
         id=record.id,
         created=record.created,
@@ -132,10 +135,11 @@ def facts_of(record: Record, *, claimed: bool = False, push: Push | None = None)
         message_class=record.message_class,
         held=record.held,
         claimed=claimed,
-        due=record.due,
+        due=record.due if route == "outside" else record.inside_due,
         last_try=record.last_try,
         tries=record.tries,
         doubt=record.doubt is not None,
         hold_note=record.hold_note,
         push=push,
+        route=route,
     )

@@ -19,7 +19,7 @@ from gateway.errors import GatewayError, NoSuchItem, NotNow
 from gateway.events import Alarm, Attempt, Journal
 from gateway.mail.envelope import Envelope, Recipient
 from gateway.mail.outcome import Deferred, Delivered, Interrupted, Outcome, Unconfirmed
-from gateway.spool.record import Record
+from gateway.spool.record import Record, Route
 from gateway.spool.spool import Claim, Spool
 
 MOST_UNSETTLED = 64
@@ -69,6 +69,7 @@ class Lane:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     more: asyncio.Event = field(default_factory=asyncio.Event)
     cut: bool = False
+    route: Route = "outside"
 
     def offer(self, key: Key, item: str) -> None:
         if item not in self.offered:
@@ -174,12 +175,12 @@ class LaneFeed:
         self._taken[item] = (claim, go)
         self.taken += 1
         self._settler.unsettled += 1
-        to = tuple(recipient.address for recipient in record.pending)
+        to = tuple(recipient.address for recipient in record.pending_on(go.route))
         self._sending[item] = Sending(
             item, record.size, record.reverse_path, to, self._lane.relay.name, self._lane.link, self._clock.now()
         )
         self._journal.record(Attempt(item, self._lane.relay.name, record.tries + 1))
-        return Shipment(item, _envelope(record), claim.content, record.tries + 1)
+        return Shipment(item, _envelope(record, go.route), claim.content, record.tries + 1)
 
     def _unwanted(self, claiming: asyncio.Future[Claim]) -> None:
         if not claiming.cancelled() and claiming.exception() is None:
@@ -198,7 +199,7 @@ class LaneFeed:
             self.put_off.add(id)
         if any(isinstance(outcome, Delivered) for outcome in outcomes):
             self._record.sent += 1
-        self._settler.put(Settlement(claim, tuple(outcomes), self._lane.relay.name, self._opportunity(go)))
+        self._settler.put(Settlement(claim, tuple(outcomes), self._lane.relay.name, self._opportunity(go), go.route))
 
     def progress(self, id: str, phase: Phase, octets: int) -> None:
         row = self._sending.get(id)
@@ -211,13 +212,14 @@ class LaneFeed:
             claim, go = self._taken.pop(item)
             self._sending.pop(item, None)
             if item in self._wired:
-                doubt = tuple(Unconfirmed("the session ended by a fault of ours") for _ in claim.record.pending)
-                self._settler.put(Settlement(claim, doubt, self._lane.relay.name, self._opportunity(go)))
+                pending = claim.record.pending_on(go.route)
+                doubt = tuple(Unconfirmed("the session ended by a fault of ours") for _ in pending)
+                self._settler.put(Settlement(claim, doubt, self._lane.relay.name, self._opportunity(go), go.route))
             else:
                 self._settler.unsettled -= 1
                 self._spool.give_back(claim)
 
 
-def _envelope(record: Record) -> Envelope:
-    recipients = tuple(Recipient(r.address, r.notify, r.orcpt) for r in record.pending)
+def _envelope(record: Record, route: Route) -> Envelope:
+    recipients = tuple(Recipient(r.address, r.notify, r.orcpt) for r in record.pending_on(route))
     return Envelope(record.reverse_path, recipients, record.body, record.smtputf8, record.ret, record.envid)

@@ -9,7 +9,7 @@ from typing import Literal
 from gateway.config.settings import QueueSettings
 from gateway.dispatch.facts import RelayTrouble
 from gateway.mail.outcome import Deferred, Delivered, Failed, Interrupted, Outcome, Reply, Unconfirmed
-from gateway.spool.record import DoubtRecord, RecipientRecord, Record
+from gateway.spool.record import DoubtRecord, RecipientRecord, Record, Route
 
 DOUBT_WAIT = 600.0
 """Seconds before a message in doubt is tried again (DESIGN section 7; RFC 5321 4.5.3.2.6 gives the peer as long)."""
@@ -51,12 +51,13 @@ def apply_outcomes(
     now: float,
     queue: QueueSettings,
     opportunity: Opportunity,
+    route: Route = "outside",
 ) -> Applied:
-    """Write the outcomes, one for each pending recipient in order, into the record.
+    """Write the outcomes, one for each recipient pending on the route, in order, into the record.
 
     Raises ValueError if their number differs: a courier that loses count must not mark anybody as delivered.
     """
-    pending = record.pending
+    pending = record.pending_on(route)
     if len(pending) != len(outcomes):
         raise ValueError(f"{record.id}: {len(outcomes)} outcomes for {len(pending)} recipients")
     delivered: list[tuple[RecipientRecord, Reply]] = []
@@ -90,38 +91,42 @@ def apply_outcomes(
     record.last_try = now
     if is_real:
         record.attempts += 1
-        _count_opportunity(record, opportunity)
-    _plan_next(record, deferred, doubtful, now, queue, is_real)
+        if route == "outside":
+            _count_opportunity(record, opportunity)
+    interval = record.interval if route == "outside" else record.inside_interval
+    due, interval = _next_try(record, deferred, doubtful, now, queue, is_real, interval)
+    if route == "outside":
+        record.due, record.interval = due, interval
+    else:
+        record.inside_due, record.inside_interval = due, interval
     interrupted = any(isinstance(outcome, Interrupted) for outcome in outcomes)
     return Applied(tuple(delivered), tuple(failed), tuple(deferred), tuple(doubtful), interrupted)
 
 
-def _plan_next(
+def _next_try(
     record: Record,
     deferred: Sequence[tuple[RecipientRecord, str]],
     doubtful: Sequence[tuple[RecipientRecord, str]],
     now: float,
     queue: QueueSettings,
     is_real: bool,
-) -> None:
-    """Next Try of the message's own: ten minutes in doubt, then and else the retry interval, doubling to its ceiling."""
+    interval: float | None,
+) -> tuple[float | None, float | None]:
+    """Next Try and its interval: ten minutes in doubt, then and else the retry interval, doubling to its ceiling."""
     if doubtful:
         count = record.doubt.count + 1 if record.doubt is not None else 1
         record.doubt = DoubtRecord(at=now, count=count, reason=doubtful[0][1])
         record.status = f"in doubt: {doubtful[0][1]}"
         if count == 1:
-            record.due, record.interval = now + DOUBT_WAIT, None
-            return
+            return now + DOUBT_WAIT, None
     elif deferred:
         record.status = deferred[0][1]
         if not is_real:  # the relay never answered MAIL: only Next Try moves, nothing counts or doubles
-            record.due = now + queue.retry_interval
-            return
+            return now + queue.retry_interval, interval
     else:
-        record.due = None  # interrupted: due again at once; or over
-        return
-    record.interval = min(queue.retry_ceiling, record.interval * 2 if record.interval else queue.retry_interval)
-    record.due = now + record.interval
+        return None, interval  # interrupted: due again at once; or over
+    interval = min(queue.retry_ceiling, interval * 2 if interval else queue.retry_interval)
+    return now + interval, interval
 
 
 def _count_opportunity(record: Record, opportunity: Opportunity) -> None:

@@ -24,7 +24,7 @@ from gateway.dispatch.speed import SpeedBook
 from gateway.dispatch.troubles import Troubles, trouble_kind
 from gateway.errors import GatewayError
 from gateway.events import Alarm, HeldItem, Journal, SessionEnded
-from gateway.spool.record import Record
+from gateway.spool.record import Record, Route
 from gateway.spool.spool import Spool
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ class Director(Protocol):
 
     settings: Settings
 
-    def recheck(self, item: str) -> Go | None:
+    def recheck(self, item: str, route: Route) -> Go | None:
         """At the moment of sending: may it still go, and which way?"""
         ...
 
@@ -107,7 +107,7 @@ class Sessions:
         name = (go.link, go.relay.name)
         lane = self._lanes.get(name)
         if lane is None or (lane.relay != go.relay and lane.task is None):
-            lane = self._lanes[name] = Lane(go.link, go.relay)
+            lane = self._lanes[name] = Lane(go.link, go.relay, route=go.route)
         lane.offer(key, item)
 
     def start(self) -> None:
@@ -124,9 +124,11 @@ class Sessions:
             lane.stop.set()
             asyncio.get_running_loop().call_later(grace, lane.cut_off)
 
-    def let_finish(self) -> None:
-        """No new message in any session; what is in flight has its grace (DESIGN section 5 rule 5, section 6)."""
+    def let_finish(self, *, inside_too: bool) -> None:
+        """No new message over any line; what is in flight has its grace (DESIGN section 5 rule 5, section 6)."""
         for name, lane in self._lanes.items():
+            if lane.route == "inside" and not inside_too:
+                continue
             if lane.task is not None and name not in self._closing:
                 lane.stop.set()
                 self._closing[name] = asyncio.get_running_loop().call_later(self._grace, lane.cut_off)
@@ -185,7 +187,7 @@ class Sessions:
         return end
 
     def _go_of_lane(self, item: str, lane: Lane) -> Go | None:
-        go = self._director.recheck(item)
+        go = self._director.recheck(item, lane.route)
         if go is None or (go.link, go.relay.name) == (lane.link, lane.relay.name):
             return go
         self._director.item_changed(item)  # another way has become the better one

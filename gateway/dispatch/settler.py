@@ -19,7 +19,7 @@ from gateway.events import Alarm, DeferredTo, DeliveredTo, Event, FailedTo, InDo
 from gateway.mail.envelope import Envelope, Peer, Recipient
 from gateway.mail.outcome import Outcome
 from gateway.report.dsn import build_report, wanted
-from gateway.spool.record import RecipientRecord, Record
+from gateway.spool.record import RecipientRecord, Record, Route
 from gateway.spool.spool import Claim, Content, Spool
 
 HEADER_LIMIT = 65536
@@ -32,6 +32,7 @@ class Settlement:
     outcomes: tuple[Outcome, ...]
     relay: str
     opportunity: Opportunity
+    route: Route = "outside"
 
 
 class Settler:
@@ -79,7 +80,7 @@ class Settler:
         while self._waiting:
             group, self._waiting = self._waiting, []
             try:
-                events = [event for settlement in group for event in await self._apply(settlement)]
+                events = [event for settlement in group for event in await self._applied(settlement)]
                 await self._spool.settle([s.claim for s in group])
                 for event in events:
                     self._journal.record(event)
@@ -93,6 +94,13 @@ class Settler:
             for settlement in group:
                 self._on_settled(settlement.claim.record.id)
 
+    async def _applied(self, settlement: Settlement) -> list[Event]:
+        try:
+            return await self._apply(settlement)
+        except ValueError as exc:  # outcomes that do not fit the record mark nobody; the message is tried again
+            self._journal.record(Alarm("settling", f"a fault of the gateway: {exc}"))
+            return []
+
     async def _apply(self, settlement: Settlement) -> list[Event]:
         record, now = settlement.claim.record, self._clock.now()
         applied = apply_outcomes(
@@ -102,6 +110,7 @@ class Settler:
             now=now,
             queue=self._settings().queue,
             opportunity=settlement.opportunity,
+            route=settlement.route,
         )
         report: str | None = None
         if applied.failed:

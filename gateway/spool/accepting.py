@@ -39,7 +39,9 @@ class Accepting:
         clock: Clock,
         journal: Journal,
         appeared: Callable[[Entry], None],
+        is_inside: Callable[[str], bool],
     ) -> None:
+        self.is_inside = is_inside
         self._disk, self._layout, self._ledger, self._records = disk, layout, ledger, records
         self._ids, self._room, self._tasks = ids, room, tasks
         self._clock, self._journal, self._appeared = clock, journal, appeared
@@ -145,7 +147,8 @@ class Accepting:
             created=round(self._clock.now(), 6),
             reverse_path=envelope.reverse_path,
             recipients=[
-                RecipientRecord(address=r.address, notify=r.notify, orcpt=r.orcpt) for r in envelope.recipients
+                RecipientRecord(address=r.address, notify=r.notify, orcpt=r.orcpt, inside=self.is_inside(r.address))
+                for r in envelope.recipients
             ],
             size=draft.size,
             sha256=sha256,

@@ -1,16 +1,18 @@
 """Taking in what programs put into SPOOL/drop/ (`gateway.spool.dropfile`): at start, when told, and now and then by itself.
 
-Each file becomes a message like any other, through the spool's own draft and commit, and is unlinked then. A cut between the two
-leaves it to be taken again: one extra copy at most, never a loss. What is no message is set aside for a person. What cannot be
-stored now stays where it is, safe, until it can.
+Each file becomes a message like any other, through the spool's own draft and commit, and is unlinked then. A cut between the
+two leaves it to be taken again: one extra copy at most, never a loss. What is no message is set aside for a person. What cannot
+be stored now stays where it is, safe, until it can.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import os
+import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -91,20 +93,38 @@ class DropFolder:
         self._folder = f"{self._layout.root}/{FOLDER}"
         self._spool, self._journal, self._head, self._classify = spool, journal, head, classify
         self._turn = asyncio.Lock()
-        self._again = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._tasks: set[asyncio.Task[list[str]]] = set()
         self._told: str | None = None
 
     async def run(self) -> None:
-        """Take in what is there, and again after trouble; until cancelled."""
-        while True:
-            self._again.clear()
-            await self.take()
+        """Take in what is there, and again after trouble; until `stop`."""
+        while not self._stopping.is_set():
+            try:
+                await self.take()
+            except Exception as exc:  # a fault of ours in one file must not end the intake of all others
+                self._tell(f"{type(exc).__name__}: {exc}")
             wait = RETRY_SECONDS if self._told is not None else LOOK_SECONDS
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._again.wait(), wait)
+                await asyncio.wait_for(self._stopping.wait(), wait)
+
+    async def stop(self) -> None:
+        """Finish the file in hand, so that it is not taken a second time at the next start, and begin no other."""
+        self._stopping.set()
+        while self._tasks:
+            await asyncio.wait(tuple(self._tasks))
 
     async def take(self) -> list[str]:
-        """Take in every file that is there now; the new IDs. Trouble with the disk is recorded once and leaves the rest."""
+        """Take in every file that is there now; the new IDs. Trouble with the disk is recorded once and leaves the rest.
+
+        A caller that is cancelled does not stop it.
+        """
+        work = asyncio.create_task(self._take())
+        self._tasks.add(work)
+        work.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(work)
+
+    async def _take(self) -> list[str]:
         async with self._turn:
             taken: list[str] = []
             try:
@@ -112,25 +132,28 @@ class DropFolder:
                 for start in range(0, len(names), BATCH):
                     await self._take_batch(names[start : start + BATCH], taken)
                 self._told = None
-            except (SpoolError, OSError) as exc:
-                trouble = exc.strerror or str(exc) if isinstance(exc, OSError) else str(exc)
-                if trouble != self._told:
-                    self._journal.record(Alarm("spool", f"mail in {self._folder} cannot be taken in now: {trouble}"))
-                self._told = trouble
+            except SpoolError as exc:
+                self._tell(str(exc))
+            except OSError as exc:
+                self._tell(exc.strerror or str(exc))
             return taken
 
+    def _tell(self, trouble: str) -> None:
+        if trouble != self._told:
+            self._journal.record(Alarm("spool", f"mail in {self._folder} cannot be taken in now: {trouble}"))
+        self._told = trouble
+
     async def _take_batch(self, names: list[str], taken: list[str]) -> None:
-        done = False
         try:
             for name in names:
+                if self._stopping.is_set():
+                    return
                 item = await self._take_file(f"{self._folder}/{name}")
-                done = True
                 if item is not None:
                     taken.append(item)
         finally:
-            if done:
-                # Before a message can be sent and forgotten, its file must be gone for good: a cut may bring it back.
-                await asyncio.to_thread(self._disk.fsync_dir, self._folder)
+            # A file that a cut brings back is a second copy: its going is made durable soon, for a batch at a time.
+            await asyncio.to_thread(self._disk.fsync_dir, self._folder)
 
     async def _take_file(self, path: str) -> str | None:
         """The new ID, None if it was set aside or is not there any more."""
@@ -139,12 +162,16 @@ class DropFolder:
         except FileNotFoundError:
             return None
         except OSError as exc:
-            return await self._put_aside(path, exc.strerror or str(exc))
+            if exc.errno not in (errno.EACCES, errno.ELOOP, errno.ENXIO):
+                raise
+            await self._put_aside(path, exc.strerror or str(exc))
+            return None
         try:
             try:
                 dropped = await asyncio.to_thread(self._read, descriptor)
             except ValueError as exc:
-                return await self._put_aside(path, str(exc))
+                await self._put_aside(path, str(exc))
+                return None
             return await self._commit(path, descriptor, dropped)
         finally:
             self._disk.close(descriptor)
@@ -205,6 +232,9 @@ class DropFolder:
 
     def _read(self, descriptor: int) -> Dropped:
         """Read and check one file, content and all. Raises ValueError, with the reason, for what is no message; OSError."""
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError("it is not a regular file")
         line = b""
         while b"\n" not in line:
             piece = self._disk.read(descriptor, BLOCK, len(line))
@@ -217,13 +247,14 @@ class DropFolder:
         except msgspec.MsgspecError as exc:
             raise ValueError(f"its first line is not understood: {exc}") from exc
         start = len(line) + 1
-        size = os.fstat(descriptor).st_size - start
+        size = found.st_size - start
         if head.drop != VERSION or not head.to or size != head.size:
             raise ValueError("it is of another version" if head.drop != VERSION else "it is not whole")
         try:
-            for address in (head.reverse_path, *(to.address for to in head.to)):
-                if address or address is not head.reverse_path:
-                    split_mailbox(address)
+            if head.reverse_path:
+                split_mailbox(head.reverse_path)
+            for to in head.to:
+                split_mailbox(to.address)
         except AddressError as exc:
             raise ValueError(f"an address of it is {exc}") from exc
         digest = hashlib.sha256()

@@ -1,6 +1,6 @@
 """Files in SPOOL/drop/: mail handed in by a program on this machine without the gateway's help, so also while it is down.
 
-    TIME-PID-CHANCE.mail        whole and flushed: one line of JSON (envelope, length and SHA-256 of the content), then the content
+    TIME-PID-CHANCE.mail        whole and flushed: a line of JSON (envelope, length, SHA-256 of the content), then the content
     TIME-PID-CHANCE.mail.new    being written; after a cut a stray, which the gateway sweeps when it is old
 
 Here they are written, by a program that must start fast: no asyncio, no msgspec. `gateway.spool.drop` takes them in.
@@ -63,8 +63,11 @@ def write_drop(
     smtputf8: bool = False,
     ret: str | None = None,
     envid: str | None = None,
+    reserve: float | int = 0,
 ) -> str:
     """Make the message safe in the drop folder of the spool at `root`; its path. Content has CRLF line ends.
+
+    `reserve`: octets, or as a float a share of the disk, that are to stay free.
 
     written and flushed as .new     a cut leaves a stray, or nothing
     renamed                         the gateway may take it
@@ -87,6 +90,7 @@ def write_drop(
     }
     octets = json.dumps(head).encode() + b"\n"
     try:
+        _check_room(disk, root, len(content) + len(octets), reserve)
         folder, owner = _folder(disk, root)
         path = f"{folder}/{time.time_ns():020d}-{os.getpid()}-{os.urandom(4).hex()}{SUFFIX}"
         try:
@@ -112,6 +116,13 @@ def write_drop(
         kind = SpoolFull if exc.errno in NO_ROOM else SpoolError
         raise kind(f"the message cannot be written to the spool {root}: {exc.strerror}") from exc
     return path
+
+
+def _check_room(disk: Disk, root: str, octets: int, reserve: float | int) -> None:
+    found = disk.statvfs(root)
+    kept = reserve * found.f_blocks * found.f_frsize if isinstance(reserve, float) else reserve
+    if found.f_bavail * found.f_frsize - octets < kept:
+        raise SpoolFull(f"the disk of {root} has no room beyond its reserve")
 
 
 def _folder(disk: Disk, root: str) -> tuple[str, tuple[int, int] | None]:

@@ -13,7 +13,8 @@ class Entry:
     """One message in the index; with its ID and its place in the index at most 400 octets (P12).
 
     Read-only to all but the spool, and touched by the event loop alone. Fields as in `Record`; `claimed`: an attempt (or the
-    wait for the disk after one) holds it; `doubt`: it may have been delivered without our knowing.
+    wait for the disk after one) holds it; `doubt`: it may have been delivered without our knowing. `inside`, `outside`: recipients
+    are pending on that route.
     """
 
     __slots__ = (
@@ -24,8 +25,11 @@ class Entry:
         "due",
         "held",
         "id",
+        "inside",
+        "inside_due",
         "last_try",
         "message_class",
+        "outside",
         "size",
         "tries",
     )
@@ -40,6 +44,9 @@ class Entry:
     tries: int
     held: bool
     doubt: bool
+    inside: bool
+    outside: bool
+    inside_due: float | None
     claimed: bool
 
     def __init__(self, record: Record) -> None:
@@ -58,6 +65,10 @@ class Entry:
         self.tries = record.tries
         self.held = record.held
         self.doubt = record.doubt is not None
+        pending = record.pending
+        self.inside = any(r.inside for r in pending)
+        self.outside = not all(r.inside for r in pending)
+        self.inside_due = record.inside_due
 
     @property
     def tried(self) -> bool:

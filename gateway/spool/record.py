@@ -16,12 +16,16 @@ from gateway.mail.envelope import Class
 
 Standing = Literal["pending", "delivered", "failed", "expired"]
 
+Route = Literal["outside", "inside"]
+"""Over the line through a relay, or to the server of the branch itself."""
+
 
 class RecipientRecord(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One recipient's standing. `reply`: the relay's last words about it; `at`: when that was."""
 
     address: str
     standing: Standing = "pending"
+    inside: bool = False  # in `accept.domains`: its mail goes to `inside` and crosses no line
     notify: str | None = None
     orcpt: str | None = None
     reply: str | None = None
@@ -77,6 +81,8 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fi
     held: bool = False
     hold_note: str | None = None
     due: float | None = None
+    inside_due: float | None = None  # the same for the recipients inside, which wait for no line
+    inside_interval: float | None = None
     attempts: int = 0
     tries: int = 0
     last_try: float | None = None
@@ -95,11 +101,15 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fi
         """Those still to be served."""
         return [r for r in self.recipients if r.standing == "pending"]
 
+    def pending_on(self, route: Route) -> list[RecipientRecord]:
+        """Those still to be served on one route."""
+        return [r for r in self.recipients if r.standing == "pending" and r.inside == (route == "inside")]
+
 
 MAX_RECORD_OCTETS = 8 * 1024 * 1024
 """Far above a thousand recipients with their replies; a larger file is no record."""
 
-_INSTANTS = ("created", "due", "deliver_by", "last_try", "opening_tried", "warned")
+_INSTANTS = ("created", "due", "deliver_by", "inside_due", "last_try", "opening_tried", "warned")
 
 
 def encode_record(record: Record) -> bytes:

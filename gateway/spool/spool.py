@@ -58,6 +58,7 @@ class Spool:
         journal: Journal,
         room: Room,
         pace: Pace,
+        is_inside: Callable[[str], bool],
     ) -> None:
         self._layout, self._spool_lock, self._ledger, self._journal, self._room = layout, lock, ledger, journal, room
         self._entries, self._ids = found.entries, found.ids
@@ -78,6 +79,7 @@ class Spool:
             clock=clock,
             journal=journal,
             appeared=self._appeared,
+            is_inside=is_inside,
         )
         self._sending = Sending(
             disk,
@@ -112,10 +114,12 @@ class Spool:
         durable: Disk | None = None,
         pace: Pace | None = None,
         journal_octets: int = FILE_OCTETS,
+        is_inside: Callable[[str], bool] = lambda address: False,
     ) -> Spool:
         """Lock the spool, make what is missing of it (0700), and take up what it holds, whatever happened before.
 
-        `reserve`: octets, or as a float a share of the disk. Raises SpoolLocked, or SpoolError where it cannot be read or
+        `reserve`: octets, or as a float a share of the disk. `is_inside(address)`: is this recipient's mail for `inside`? It is
+        asked once, when a message is accepted. Raises SpoolLocked, or SpoolError where it cannot be read or
         made. A full disk is no obstacle.
         """
         disk, layout = durable if durable is not None else Disk(), Layout(root)
@@ -164,6 +168,7 @@ class Spool:
             journal=journal,
             room=Room(disk, layout.root, reserve, clock),
             pace=pace,
+            is_inside=is_inside,
         )
         try:
             await spool._begin(found)
