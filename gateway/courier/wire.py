@@ -99,7 +99,7 @@ class Wire(SMTPProtocol):
         kernel.limit_unsent(self.tcp, octets)
         for transport in (self.transport, self._below_tls):
             if transport is not None and not is_near:
-                cast(asyncio.Transport, transport).set_write_buffer_limits(high=0)
+                cast(asyncio.Transport, transport).set_write_buffer_limits(high=1, low=0)  # 0 would stop TLS for good
 
     # asyncio's side
 

@@ -3,12 +3,14 @@
 import asyncio
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.courier import Capabilities, Nudge, RelayMemory, Shipment
 from gateway.courier.pace import MOST_UNANSWERED
+from tests.support.certificates import make_server
 from tests.support.relay import HANG_UP, RESET, Relay, Say
 from tests.support.sending import BDAT, DATA, MANNERS, QUICK, send
 from tests.support.shipping import ListFeed, shipment
@@ -439,3 +441,23 @@ def test_a_yes_to_octets_that_have_not_arrived_is_not_believed() -> None:
     assert "out of step" in end.text
     assert feed.kinds(f"m{feed.taken - 1}") != ["Delivered"]
     assert [kind for id in feed.outcomes for kind in feed.kinds(id)].count("Delivered") <= 1
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["clear", "tls"])
+@manner
+def test_on_a_far_line_everything_arrives_as_well(
+    extensions: tuple[str, ...], encrypted: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("gateway.courier.pace.NEAR", 0.0)
+    context = make_server(tmp_path, None).context() if encrypted else None
+    ships = small(80, 3000)
+    ships.insert(3, shipment("big", b"Subject: x\r\n\r\n" + b".line\r\n" * 100_000))
+
+    async def go() -> Any:
+        async with Relay(extensions=extensions, tls=context, receive_buffer=4096) as relay:
+            return await send(relay, *ships, tls="opportunistic" if encrypted else "none")
+
+    end, feed = asyncio.run(go())
+
+    assert (end.why, end.took) == ("done", 81)
+    assert {kind for id in feed.outcomes for kind in feed.kinds(id)} == {"Delivered"}
