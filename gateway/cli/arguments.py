@@ -14,7 +14,6 @@ NOT_BUILT = {
     "doctor": "checks the installation",
     "clock": "accepts a clock that looks wrong",
     "fetch": "pulls inbound mail",
-    "console": "sets the password of the console",
     "export": "writes the queue to a file",
     "import": "reads a queue from a file",
     "fsck": "checks the spool",
@@ -143,6 +142,10 @@ def make_parser() -> Parser:
         if name == "add":
             what = "a sender address (or *@domain) that is this user's, for `senders: own`; may be repeated"
             deed.add_argument("--address", action="append", metavar="ADDRESS", help=what)
+
+    console = command("console", "the password of the web console", "tidegate console password")
+    console.add_argument("part", choices=["password"])
+    console.add_argument("name", nargs="?", metavar="NAME", help="operator (default) or viewer")
 
     link = command("link", "the links and their state", "tidegate link")
     link.add_argument("words", nargs="*", metavar="status | event IFACE up|down", help=argparse.SUPPRESS)

@@ -62,6 +62,10 @@ def _run(argv: list[str]) -> int:
         from gateway.cli.users import run_user
 
         return run_user(options, path, words.json)
+    if command == "console":
+        from gateway.cli.console import run_console
+
+        return run_console(options.name, path, words.json)
     if command == "schedule" and options.part in (None, "check", "next", "week", "diff"):
         from gateway.cli.schedule import run_schedule
 
