@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import queue
-import shutil
 import subprocess
 import sys
 import threading
@@ -19,52 +18,15 @@ from typing import Any
 
 import pytest
 
+from tests.support import namespaces
 from tests.support.labs import ROOT
-
-
-def why_not() -> str | None:
-    if os.geteuid() != 0:
-        return "making a network namespace needs root"
-    if shutil.which("ip") is None:
-        return "iproute2 is not installed"
-    made = subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False)
-    return None if made.returncode == 0 else "this machine makes no network namespaces"
-
-
-REASON = why_not()
-pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
-
-
-class Namespace:
-    """`branch` with eth0, whose other end is `far` in a namespace of its own; the far end's state is the carrier."""
-
-    def __init__(self, name: str) -> None:
-        self.name, self.far = name, f"{name}f"
-
-    def ip(self, *words: str, far: bool = False) -> None:
-        subprocess.run(["ip", "-n", self.far if far else self.name, *words], check=True, capture_output=True)
-
-    def make(self) -> None:
-        for name in (self.name, self.far):
-            subprocess.run(["ip", "netns", "add", name], check=True, capture_output=True)
-        self.ip("link", "set", "lo", "up")
-        self.ip("link", "add", "eth0", "type", "veth", "peer", "name", "far0", "netns", self.far)
-        self.ip("link", "set", "far0", "up", far=True)
-        self.ip("addr", "add", "10.1.0.1/24", "dev", "far0", far=True)
-
-    def come_up(self) -> None:
-        self.ip("link", "set", "eth0", "up")
-        self.ip("addr", "add", "10.1.0.2/24", "dev", "eth0")
-        self.ip("route", "add", "default", "via", "10.1.0.1")
-
-    def remove(self) -> None:
-        for name in (self.name, self.far):
-            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+from tests.support.namespaces import Namespaces
 
 
 @pytest.fixture
-def namespace() -> Iterator[Namespace]:
-    made = Namespace(f"tg{os.getpid()}")
+def namespace() -> Iterator[Namespaces]:
+    namespaces.require()
+    made = Namespaces(f"tg{os.getpid()}")
     try:
         made.make()
         yield made
@@ -75,7 +37,7 @@ def namespace() -> Iterator[Namespace]:
 class Watcher:
     """The monitor's process, and the states it told."""
 
-    def __init__(self, namespace: Namespace, *words: str) -> None:
+    def __init__(self, namespace: Namespaces, *words: str) -> None:
         command = ["ip", "netns", "exec", namespace.name, sys.executable, "-m", "tests.support.monitor_process", *words]
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         self._states: queue.Queue[dict[str, Any]] = queue.Queue()
@@ -107,7 +69,7 @@ class Watcher:
 
 
 @contextlib.contextmanager
-def watching(namespace: Namespace, *words: str) -> Iterator[Watcher]:
+def watching(namespace: Namespaces, *words: str) -> Iterator[Watcher]:
     watcher = Watcher(namespace, *words)
     try:
         yield watcher
@@ -115,7 +77,7 @@ def watching(namespace: Namespace, *words: str) -> Iterator[Watcher]:
         watcher.end()
 
 
-def test_carrier_address_and_route_are_seen_as_they_come_and_go(namespace: Namespace, tmp_path: Path) -> None:
+def test_carrier_address_and_route_are_seen_as_they_come_and_go(namespace: Namespaces, tmp_path: Path) -> None:
     kernel = tmp_path / "kernel"
     with kernel.open("w") as out, watching(namespace, "eth0", "permanent", "smtp.hq.example", "25", "none") as watcher:
         assert watcher.until(lambda s: True)["why"] == "line: eth0 has no carrier"
@@ -123,7 +85,7 @@ def test_carrier_address_and_route_are_seen_as_they_come_and_go(namespace: Names
         assert watcher.until(lambda s: s["mode"] == "online")["addresses"] == ["10.1.0.2"]
         listener = subprocess.Popen(["ip", "-n", namespace.name, "-ts", "monitor", "link"], stdout=out)
         try:
-            namespace.ip("link", "set", "far0", "down", far=True)  # the cable is pulled at the other end
+            namespace.plug(False)  # the cable is pulled at the other end
             lost = watcher.until(lambda s: s["mode"] == "offline")
             assert lost["why"] == "line: eth0 has no carrier"
             while "NO-CARRIER" not in kernel.read_text():
@@ -133,7 +95,7 @@ def test_carrier_address_and_route_are_seen_as_they_come_and_go(namespace: Names
             listener.wait(10)
         # The kernel itself, for all namespaces together, tells of carriers at most once a second; ours is what follows.
         assert lost["at"] - told_at(kernel.read_text()) < 0.2
-        namespace.ip("link", "set", "far0", "up", far=True)
+        namespace.plug(True)
         watcher.until(lambda s: s["up"])
 
 
@@ -143,7 +105,7 @@ def told_at(monitored: str) -> float:
     return datetime.fromisoformat(line[1 : line.index("]")]).timestamp()
 
 
-def test_the_loss_of_a_default_route_that_nobody_announces_is_seen(namespace: Namespace) -> None:
+def test_the_loss_of_a_default_route_that_nobody_announces_is_seen(namespace: Namespaces) -> None:
     namespace.come_up()
     with watching(namespace, "default", "permanent", "smtp.hq.example", "25", "none") as watcher:
         watcher.until(lambda s: s["mode"] == "online")
@@ -154,15 +116,15 @@ def test_the_loss_of_a_default_route_that_nobody_announces_is_seen(namespace: Na
         watcher.until(lambda s: s["mode"] == "online")
 
 
-def test_a_link_over_default_loses_its_relay_with_the_carrier_of_the_way_to_it(namespace: Namespace) -> None:
+def test_a_link_over_default_loses_its_relay_with_the_carrier_of_the_way_to_it(namespace: Namespaces) -> None:
     namespace.come_up()
     with watching(namespace, "default", "permanent", "10.1.0.1", "25", "none") as watcher:
         watcher.until(lambda s: s["mode"] == "online")
-        namespace.ip("link", "set", "far0", "down", far=True)
+        namespace.plug(False)
         assert watcher.until(lambda s: not s["up"])["why"] == "line: eth0 has no carrier"
 
 
-def test_a_probe_finds_the_relay_through_the_line_and_misses_it_when_it_is_gone(namespace: Namespace) -> None:
+def test_a_probe_finds_the_relay_through_the_line_and_misses_it_when_it_is_gone(namespace: Namespaces) -> None:
     namespace.come_up()
     relay = subprocess.Popen(
         ["ip", "netns", "exec", namespace.far, sys.executable, "-c", RELAY], stdout=subprocess.PIPE, text=True
@@ -183,7 +145,7 @@ def test_a_probe_finds_the_relay_through_the_line_and_misses_it_when_it_is_gone(
         relay.stdout.close()
 
 
-def test_a_line_that_flaps_changes_the_mode_at_most_four_times(namespace: Namespace) -> None:
+def test_a_line_that_flaps_changes_the_mode_at_most_four_times(namespace: Namespaces) -> None:
     """Three falls here; `contrib/proofs/flap` runs the five minutes of three seconds each way."""
     falls, seconds = int(os.environ.get("TIDEGATE_FLAPS", "3")), float(os.environ.get("TIDEGATE_FLAP_SECONDS", "0.2"))
     namespace.come_up()
@@ -191,7 +153,7 @@ def test_a_line_that_flaps_changes_the_mode_at_most_four_times(namespace: Namesp
         modes = [watcher.until(lambda s: s["mode"] == "online")["mode"]]
         for _ in range(falls):
             for state in ("down", "up"):
-                namespace.ip("link", "set", "far0", state, far=True)
+                namespace.plug(state == "up")
                 modes.append(watcher.until(lambda s, up=state == "up": s["up"] is up)["mode"])  # type: ignore[misc]  # mypy cannot infer a lambda with a default
                 time.sleep(seconds)
         changes = sum(before != after for before, after in itertools.pairwise(modes))
@@ -201,11 +163,10 @@ def test_a_line_that_flaps_changes_the_mode_at_most_four_times(namespace: Namesp
             watcher.until(lambda s: s["mode"] == "online", within=70)  # calm again
 
 
-def test_a_metered_line_carries_no_packet_of_the_monitor_whatever_happens_around_it(namespace: Namespace) -> None:
-    quiet = "echo 1 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6"  # the kernel's own neighbour discovery is not ours
-    subprocess.run(["ip", "netns", "exec", namespace.name, "sh", "-c", quiet], check=True)
+def test_a_metered_line_carries_no_packet_of_the_monitor_whatever_happens_around_it(namespace: Namespaces) -> None:
+    namespace.without_ipv6()
     namespace.come_up()
-    before = packets_out(namespace)
+    before = namespace.packets_out()
     with watching(namespace, "eth0", "metered", "smtp.hq.example", "25", "1") as watcher:
         watcher.until(lambda s: s["up"])
         for _ in range(5):
@@ -215,15 +176,7 @@ def test_a_metered_line_carries_no_packet_of_the_monitor_whatever_happens_around
             namespace.ip("route", "del", "10.9.0.0/16")
         namespace.ip("route", "del", "default")
         watcher.until(lambda s: not s["up"])
-    assert packets_out(namespace) == before
-
-
-def packets_out(namespace: Namespace) -> int:
-    """What the interface has sent, by its own count."""
-    shown = subprocess.run(
-        ["ip", "-n", namespace.name, "-s", "-j", "link", "show", "eth0"], check=True, capture_output=True, text=True
-    )
-    return int(json.loads(shown.stdout)[0]["stats64"]["tx"]["packets"])
+    assert namespace.packets_out() == before
 
 
 RELAY = """

@@ -1,0 +1,43 @@
+"""A relay in a process of its own, for the far namespace: takes everything, and prints a JSON line a command with its time.
+
+python -m tests.support.farrelay ADDRESS PORT
+"""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import sys
+import time
+
+
+class Talk(socketserver.StreamRequestHandler):
+    """Plain SMTP without extensions."""
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 hq.example ESMTP\r\n")
+        while line := self.rfile.readline(2000):
+            verb = line[:4].decode("ascii", "replace").strip().upper()
+            print(json.dumps({"at": time.time(), "verb": verb}), flush=True)
+            match verb:
+                case "DATA":
+                    self.wfile.write(b"354 go on\r\n")
+                    while self.rfile.readline(2000) not in (b".\r\n", b""):
+                        pass
+                    self.wfile.write(b"250 2.0.0 taken\r\n")
+                case "QUIT":
+                    self.wfile.write(b"221 bye\r\n")
+                    return
+                case _:
+                    self.wfile.write(b"250 2.0.0 ok\r\n")
+
+
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+
+
+if __name__ == "__main__":
+    with Server((sys.argv[1], int(sys.argv[2])), Talk) as server:
+        print(json.dumps({"at": time.time(), "verb": "ready"}), flush=True)
+        server.serve_forever()
