@@ -31,6 +31,8 @@ _LITERAL = r"\[[0-9A-Fa-f:.IiPpVv]{1,60}\]"
 _MAILBOX = rf"(?P<local>{_DOT_STRING}|{_QUOTED})@(?P<domain>{_DOMAIN}|{_LITERAL})"
 _ROUTE = rf"@{_DOMAIN}(?:,@{_DOMAIN})*:"
 
+_SMALL = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+
 _MAILBOX_ONLY = re.compile(_MAILBOX)
 _DOMAIN_ONLY = re.compile(_DOMAIN)
 _PATH = re.compile(rf"<(?:(?P<route>{_ROUTE})?{_MAILBOX}|(?P<postmaster>[Pp][Oo][Ss][Tt][Mm][Aa][Ss][Tt][Ee][Rr]))?>")
@@ -122,5 +124,9 @@ def _domain_fits(domain: str) -> bool:
 
 
 def fold_domain(domain: str) -> str:
-    """The form in which two domains are compared: ASCII case means nothing in them (RFC 5321 2.4)."""
-    return domain.lower()
+    """The form in which two domains are compared: ASCII case means nothing in them (RFC 5321 2.4).
+
+    No other letters are folded: among them are some whose small form is an ASCII letter (the Kelvin sign), and an address
+    is not to be taken for one that it is not.
+    """
+    return domain.translate(_SMALL)

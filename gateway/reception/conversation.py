@@ -82,7 +82,7 @@ class Conversation(Connection):
             self.wrong(replies.NUL_COMMAND if b"\0" in line else replies.BARE_CR_COMMAND)
             return
         verb, _, rest = line.decode("utf-8", "surrogateescape").partition(" ")
-        method = self.verbs.get(verb.upper())
+        method = self.verbs.get(verb.upper()) if verb.isascii() else None  # "maıl" in capitals is MAIL
         if method is not None:
             await method(self, rest.rstrip(" ") or None)
             return
@@ -140,7 +140,7 @@ class Conversation(Connection):
         own = self.rules.accept.max_message
         if offers is None or offers.size is None:
             return own
-        return min(own, max(0, offers.size - 1024))  # our Received field travels too
+        return min(own, max(1, offers.size - 1024))  # our Received field travels too; and SIZE 0 would mean: any
 
     @property
     def takes_smtputf8(self) -> bool:
@@ -285,7 +285,7 @@ class Conversation(Connection):
         if self.rules.users is None:
             return replies.AUTH_LATER
         mechanism, _, initial = (arg or "").partition(" ")
-        if not mechanism or " " in initial.strip():
+        if not mechanism or not mechanism.isascii() or " " in initial.strip():
             return replies.BAD_PARAMETER
         if mechanism.upper() not in auth.MECHANISMS:
             return replies.UNKNOWN_MECHANISM

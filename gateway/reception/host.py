@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from gateway.clock import Clock
 from gateway.config.settings import AcceptSettings, ClassRule, ListenSettings, Settings
 from gateway.events import Journal
+from gateway.mail.address import fold_domain
 from gateway.mail.envelope import Class
 from gateway.reception.auth import Failures
 from gateway.reception.guests import Guests
@@ -45,7 +46,7 @@ class Rules:
             hostname=settings.hostname,
             listen=listen,
             accept=settings.accept,
-            domains=frozenset(domain.lower() for domain in settings.accept.domains),
+            domains=frozenset(fold_domain(domain) for domain in settings.accept.domains),
             classes=settings.classes,
         )
 

@@ -25,7 +25,7 @@ from gateway.reception.received import came_straight_from, from_clause, heads, p
 from gateway.reception.replies import Refusal
 from gateway.reception.transfer import EXCESS, take_chunk, take_lines
 
-_CHUNK = re.compile(r"([0-9]{1,20})(?: +(LAST))?", re.IGNORECASE)
+_CHUNK = re.compile(r"([0-9]{1,20})(?: +(LAST))?", re.IGNORECASE | re.ASCII)
 
 
 class Session(Conversation):

@@ -64,6 +64,17 @@ def test_s17_nul_inside_a_command_is_501() -> None:
     asyncio.run(body())
 
 
+def test_a_verb_in_letters_that_only_become_its_own_in_capitals_is_unknown() -> None:
+    async def body() -> None:
+        async with open_door() as door:
+            client = await greeted(door)
+            assert (await client.say("MA\u0131L FROM:<a@b.c>")).code == 500
+            await client.envelope()
+            assert (await client.say("BDAT 0 LA\u017fT")).code == 501
+
+    asyncio.run(body())
+
+
 def test_s19_a_command_of_2000_octets_is_500_and_the_session_stays_in_step() -> None:
     async def body() -> None:
         async with open_door() as door:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.mail.address import AddressError, is_domain, is_literal, read_path, split_mailbox
+from gateway.mail.address import AddressError, fold_domain, is_domain, is_literal, read_path, split_mailbox
 
 GOOD = [
     "a@b.c",
@@ -101,6 +101,11 @@ def test_the_null_path_the_postmaster_and_routes_are_told_apart() -> None:
     for text in ("<postmasters>", "<@a.b:>", "<@a.b e@f.g>", "a@b.c", " <a@b.c>", "<a@b.c", "<a@b.c >"):
         with pytest.raises(AddressError):
             read_path(text)
+
+
+def test_domains_are_folded_in_ascii_only() -> None:
+    assert fold_domain("Bank.EXAMPLE") == "bank.example"
+    assert fold_domain("ban\u212a.example") != "bank.example"  # the Kelvin sign, whose small form is k
 
 
 def test_domains_and_literals_are_known_for_what_they_are() -> None:
