@@ -177,7 +177,7 @@ class Dialled(Event):
 
 @dataclass(frozen=True, slots=True)
 class SessionEnded(Event):
-    """One real use of the link. Octets are those of the TCP stream in both directions."""
+    """One real use of the link. Octets are those of the TCP stream in both directions; `money` by the link's tariff."""
 
     kind: ClassVar[str] = "session"
     relay: str
@@ -188,6 +188,7 @@ class SessionEnded(Event):
     octets_in: int
     seconds: float
     why: str
+    money: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,6 +235,7 @@ def _pairs(event: Event) -> tuple[str | None, Pairs]:
                 ("out", str(event.octets_out)),
                 ("in", str(event.octets_in)),
                 ("seconds", f"{event.seconds:.1f}"),
+                *_optional(("money", None if event.money is None else f"{event.money:.2f}")),
                 ("why", event.why),
             ]
         case Alarm() | Remark():

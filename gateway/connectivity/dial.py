@@ -126,7 +126,7 @@ class Dialler:
                 return
             dial = self._dial(name)
             if self.calls_left(name) == 0:
-                raise NotNow(f"{name} was called {self._of(name).count} times today, and may be at_most {dial.at_most}")
+                raise NotNow(f"{name} was called {self._of(name).count} times today (at_most: {dial.at_most} per day)")
             calls = self._of(name)
             if calls.raised:  # it fell by itself; whatever is left of that call must not meet the next
                 await self._put_down(name)

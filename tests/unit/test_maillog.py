@@ -85,6 +85,10 @@ LINES: list[tuple[Event, str]] = [
         SessionEnded("hq", "dsl", 3, 0, 4096, 512, 1.25, "done"),
         "session relay=hq link=dsl sent=3 fetched=0 octets=4608 out=4096 in=512 seconds=1.2 why=done",
     ),
+    (
+        SessionEnded("hq", "modem", 3, 0, 4096, 512, 61.0, "done", 0.1),
+        "session relay=hq link=modem sent=3 fetched=0 octets=4608 out=4096 in=512 seconds=61.0 money=0.10 why=done",
+    ),
     (Alarm("hq", "refuses our login"), 'alarm about=hq what="refuses our login"'),
     (Remark("reload", "both files were read"), 'remark about=reload what="both files were read"'),
 ]
