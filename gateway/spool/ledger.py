@@ -333,11 +333,13 @@ class Ledger:
             for change in batch:
                 change.tried = True
             bad = await self.on_disk(partial(pairs.apply, self._disk, self._layout, batch))
-            for change, _ in [lost for lost in bad if isinstance(lost[1], FileNotFoundError)]:
-                self._journal.record(Alarm("spool", f"{change.id}: its content is no longer on the disk"))
-            bad = [(change, exc) for change, exc in bad if not isinstance(exc, FileNotFoundError)]
-            failed += bad
-            refused = {change.id for change, _ in bad}
+            refused: set[str] = set()
+            for change, exc in bad:
+                if isinstance(exc, pairs.ContentGone):  # the next claim sets aside what is left
+                    self._journal.record(Alarm("spool", f"{change.id}: its content is no longer on the disk"))
+                else:
+                    failed.append((change, exc))
+                    refused.add(change.id)
             for change in batch:
                 if change.id not in refused:
                     self._done(change)

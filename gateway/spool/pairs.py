@@ -23,6 +23,10 @@ from gateway.spool.writeahead import Stored
 Place = Literal["queue", "removed", "gone", "aside"]
 
 
+class ContentGone(OSError):
+    """No name leads to the content any more: somebody took it away. Trying again is of no use."""
+
+
 @dataclass(frozen=True, slots=True)
 class InJournal:
     """Content that lies in a journal file and nowhere else yet."""
@@ -145,7 +149,12 @@ def _place(disk: Disk, layout: Layout, change: Change) -> None:
         put_content(disk, content, content_octets(disk, change.content))
     elif change.large or change.moved:
         sources = ([layout.incoming] if change.large else []) + ([there] if change.moved else [])
-        _link_from(disk, content, [f"{folder}/{change.id}.eml" for folder in sources])
+        try:
+            _link_from(disk, content, [f"{folder}/{change.id}.eml" for folder in sources])
+        except ContentGone:
+            if change.record is not None:  # what is left of it, for set-aside/
+                replace_file(disk, f"{here}/{change.id}.env", change.record, durable=False)
+            raise
     if change.record is not None:
         replace_file(disk, f"{here}/{change.id}.env", change.record, durable=False)
 
@@ -158,7 +167,7 @@ def _link_from(disk: Disk, content: str, sources: Iterable[str]) -> None:
         with contextlib.suppress(FileNotFoundError):
             disk.link(source, content)
             return
-    raise FileNotFoundError(f"no content for {content}")
+    raise ContentGone(errno.ENOENT, "the content is gone", content)
 
 
 def _leave(

@@ -74,9 +74,10 @@ class Sending:
                 stored = await self._records.load(item)
                 claim = Claim(_decoded(item, stored), content, stored)
                 self._claims.held[item] = claim
-        except ContentDamaged as exc:
-            await asyncio.shield(self._tasks.start(self._set_aside(entry, str(exc))))
-            raise
+        except (ContentDamaged, NoSuchItem) as exc:
+            reason = str(exc) if isinstance(exc, ContentDamaged) else "its record is gone"
+            await asyncio.shield(self._tasks.start(self._set_aside(entry, reason)))
+            raise ContentDamaged(f"{item} was set aside: {reason}") from exc
         except BaseException:
             if content is not None:
                 content.close()

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import NotNow, SpoolError, SpoolFull
+from gateway.errors import ContentDamaged, NotNow, SpoolError, SpoolFull
 from gateway.events import Alarm, Event
+from gateway.spool.ledger import Pace
 from tests.support.clock import FakeClock
 from tests.support.faultydisk import FaultyDisk
 from tests.support.spools import SMALL_MAIL, a_spool, deliver, kill, names, open_spool, put, say_delivered, until
@@ -227,5 +228,37 @@ def test_every_call_failing_for_a_while_costs_no_accepted_mail(tmp_path: Path) -
             assert set(again.entries) == kept
             for item in kept:
                 again.give_back(await again.claim(item))
+
+    asyncio.run(scene())
+
+
+def test_content_that_somebody_took_away_does_not_stop_the_rest(tmp_path: Path) -> None:
+    async def scene() -> None:
+        root, events = tmp_path / "spool", list[Event]()
+        slow = Pace(follow=3600.0, checkpoint=3600.0)
+        async with a_spool(root, events, pace=slow) as spool:
+            lost, kept = await put(spool, LARGE), await put(spool, LARGE)
+            (root / "incoming" / f"{lost.id}.eml").unlink()
+            assert await spool._ledger.checkpoint()
+            assert [event.what for event in events if isinstance(event, Alarm)] != []
+            with pytest.raises(ContentDamaged):
+                await spool.claim(lost.id)
+            spool.give_back(await spool.claim(kept.id))
+        async with a_spool(root) as again:
+            assert set(again.entries) == {kept.id}
+
+    asyncio.run(scene())
+
+
+def test_a_folder_that_is_missing_for_a_while_costs_no_mail(tmp_path: Path) -> None:
+    async def scene() -> None:
+        root = tmp_path / "spool"
+        async with a_spool(root) as spool:
+            (root / "queue").rename(root / "elsewhere")
+            entry = await put(spool)
+            assert not await spool._ledger.checkpoint()
+            (root / "elsewhere").rename(root / "queue")
+            assert await spool._ledger.checkpoint()
+            assert (root / "queue" / f"{entry.id}.eml").exists()
 
     asyncio.run(scene())
