@@ -23,6 +23,7 @@ from gateway.reception.inbox import EndOfInput, Inbox
 from gateway.reception.policy import IpAddress, client_address
 from gateway.reception.serving import Serving
 from gateway.reception.timers import ReceptionTimers
+from gateway.reception.tls import begin_tls
 
 MAX_COMMAND_OCTETS = 1280
 """RFC 5321's 512 with all that the extensions add to MAIL and RCPT (SIZE 26, SMTPUTF8 10, AUTH 500, DSN 500 and more)."""
@@ -330,15 +331,12 @@ class Connection(SMTP, asyncio.BufferedProtocol):
         self.inbox.take()
         self._is_over_tls = True
         try:
-            secure = await self.loop.start_tls(
-                transport, self, context, server_side=True, ssl_handshake_timeout=self.timers.handshake
-            )
+            secure = await begin_tls(transport, self, context, loop=self.loop, handshake_timeout=self.timers.handshake)
         except (OSError, ValueError) as exc:  # SSLError and the time-out are OSErrors
             # asyncio tells the protocol of a loss only after a handshake, so the count of guests is kept right here.
             transport.abort()
             self.connection_lost(None)
             raise EndOfInput from exc
-        assert isinstance(secure, asyncio.Transport)
         self.transport = secure
         self.tls = secure.get_extra_info("ssl_object")
         self.inbox.attach(secure)

@@ -1,8 +1,10 @@
-"""The server's side of TLS: which versions and ciphers, and the certificate."""
+"""The server's side of TLS: which versions and ciphers, the certificate, and the change to TLS on an open connection."""
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+from asyncio import sslproto
 
 from gateway.config.problem import Problem
 from gateway.config.report import render
@@ -42,3 +44,46 @@ def _refuse(certificate: CertificateSettings, what: str) -> None:
     raise ConfigurationError(
         render([Problem(certificate.certificate, 1, 1, what, "see tls: in gateway.yaml.")], {}).rstrip("\n")
     ) from None
+
+
+class _TlsProtocol(sslproto.SSLProtocol):
+    """asyncio's, with a buffer that fits a TLS record: its own 256 KiB a connection are a board's memory for 500 idle ones."""
+
+    max_size = 32 * 1024
+
+
+async def begin_tls(
+    transport: asyncio.Transport,
+    protocol: asyncio.BaseProtocol,
+    context: ssl.SSLContext,
+    *,
+    loop: asyncio.AbstractEventLoop,
+    handshake_timeout: float,
+) -> asyncio.Transport:
+    """Shake hands as the server, and return the transport that `protocol` is to use from now on.
+
+    What `loop.start_tls` does, with `_TlsProtocol`. Raises OSError (of which SSLError and the time-out are kinds); then the
+    connection is closed, and `protocol` is not told.
+    """
+    done = loop.create_future()
+    secure = _TlsProtocol(
+        loop,
+        protocol,
+        context,
+        done,
+        server_side=True,
+        call_connection_made=False,
+        ssl_handshake_timeout=handshake_timeout,  # type: ignore[arg-type]  # asyncio takes fractions of seconds
+    )
+    transport.pause_reading()
+    transport.set_protocol(secure)
+    begun = loop.call_soon(secure.connection_made, transport)
+    resumed = loop.call_soon(transport.resume_reading)
+    try:
+        await done
+    except BaseException:
+        transport.close()
+        begun.cancel()
+        resumed.cancel()
+        raise
+    return secure._app_transport
