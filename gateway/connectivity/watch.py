@@ -137,9 +137,14 @@ class Watch:
         if self._held:
             return f"came back, but fell {self._damper.falls} times: not used until it has been up for a while"
         if self._beliefs and not trusted:
-            first = next(iter(self._beliefs))
-            asked = self._beliefs[first] is not Belief.UNKNOWN
-            return self._why[first] if asked else "waiting for the first probe"
+            first, belief = next(iter(self._beliefs.items()))
+            match belief:
+                case Belief.UNKNOWN:
+                    return "waiting for the first probe"
+                case Belief.RETURNING:
+                    return f"{belief.value}, and a second is waited for"
+                case _:
+                    return self._why[first]
         for relay, belief in self._beliefs.items():
             if belief is Belief.DOUBTED:
                 return f"{belief.value} ({self._why[relay]})"

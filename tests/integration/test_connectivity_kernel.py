@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from gateway.connectivity import host, kernel, names, rtnetlink
-from gateway.connectivity.kernel import LinuxKernel
+from gateway.connectivity.kernel import Kernel, LinuxKernel
 from gateway.connectivity.netlink import KernelEvents
+from tests.support.fakekernel import FakeKernel
 
 
 def test_loopback_is_up_and_leads_to_itself() -> None:
@@ -20,6 +21,19 @@ def test_loopback_is_up_and_leads_to_itself() -> None:
     assert loopback.carrier
     assert "127.0.0.1" in loopback.addresses
     assert asked.route("127.0.0.1") == "lo"
+
+
+@pytest.mark.parametrize("asked", [LinuxKernel(), FakeKernel()], ids=["the machine", "the tests' own"])
+def test_every_kernel_keeps_the_contract(asked: Kernel) -> None:
+    facts = asked.facts()
+    assert facts.has_carrier("lo")
+    assert not facts.has_carrier("no-such0")
+    assert facts.default_routes <= set(facts.interfaces)
+    assert asked.route("127.0.0.1") == "lo"
+    assert "127.0.0.1" in asked.known_addresses("localhost")
+    assert asked.known_addresses("no.such.host.example") == ()
+    for address in ("192.0.2.1", "2001:db8::1"):
+        assert asked.route(address) in (None, *facts.interfaces)
 
 
 def test_without_rtnetlink_the_files_of_the_kernel_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -286,6 +286,24 @@ def test_a_relay_that_does_not_answer_the_first_probe_makes_it_unusable_with_the
     run(office, body)
 
 
+def test_a_relay_that_returns_is_asked_a_second_time_and_says_so_meanwhile() -> None:
+    office = Office(PROBED)
+    office.answers = lambda question: "192.0.2.25 does not answer within 20 s"
+
+    async def body() -> None:
+        await until(lambda: office.state.relay_answers is False)
+        office.answers = lambda question: None
+        office.monitor._wakes["dsl"].set()  # the interval is over
+        await until(lambda: len(office.asked) == 2)
+        await asyncio.sleep(0)
+        assert not office.state.usable
+        assert office.state.why == "one probe succeeded, and a second is waited for"
+        office.monitor._wakes["dsl"].set()
+        await until(lambda: office.state.usable)
+
+    run(office, body)
+
+
 def test_the_relays_are_asked_in_turn_until_one_answers() -> None:
     office = Office(PROBED, relays=(HQ, ISP, RelaySettings("third", "192.0.2.27")))
     office.answers = lambda question: "silence" if question.relay is HQ else None
