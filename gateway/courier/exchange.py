@@ -147,7 +147,8 @@ class Exchange:
         if self._wire.lost is None and (self._open or self._ready):
             self._wire.give_up("was left by us")
         self._watch.stop()
-        for transaction in [*self._open, *self._ready]:
+        self._drop_ready()
+        for transaction in tuple(self._open):
             is_complete = self._writer.is_complete(transaction) and not has_hung_up and not self._refused_bdat
             self._end_transaction(transaction, complete=is_complete)
         await self._settling.finish()
@@ -244,6 +245,8 @@ class Exchange:
                     writer.flush()
                     await self._mark()
                     writer.check()
+                    if not self._ready:
+                        continue
                 transaction = self._ready.popleft()
                 self._open[transaction] = None
                 transaction.is_first = not self._has_begun
@@ -324,6 +327,7 @@ class Exchange:
     def _has_trouble(self, text: str) -> None:
         self.trouble = text
         self._end_taking()
+        self._drop_ready()
 
     def _on_writable(self) -> None:
         self._room.set()
@@ -364,6 +368,7 @@ class Exchange:
         if verdict.setup is not None:
             self.setup = verdict.setup
             self._end_taking()
+            self._drop_ready()
         taken = sum(isinstance(outcome, Delivered) for outcome in verdict.outcomes)
         for index, outcome in zip(transaction.indices, verdict.outcomes, strict=True):
             too_many = one_too_many(outcome) if taken else None
@@ -377,6 +382,11 @@ class Exchange:
             self._begin_parcel(parcel)
         else:
             self._settling.end(parcel)
+
+    def _drop_ready(self) -> None:
+        """What is taken and not begun goes back."""
+        while self._ready:
+            self._end_transaction(self._ready.popleft(), complete=False)
 
     def _measure_waits(self, transaction: Transaction) -> None:
         """Where each message waits for answers, learn how many sessions at once would hide that."""
