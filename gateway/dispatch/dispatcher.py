@@ -21,9 +21,11 @@ from gateway.courier.contract import SessionEnd
 from gateway.dispatch import orders as standing
 from gateway.dispatch.conditions import Conditions
 from gateway.dispatch.decide import GRACE, decide, fits_no_opening, why_never
-from gateway.dispatch.facts import Decision, Go, MessageFacts, Mode, OpenWindow, Push, Situation
+from gateway.dispatch.ends import is_late
+from gateway.dispatch.facts import Decision, Go, MessageFacts, Mode, OpenWindow, Push, Situation, facts_of
 from gateway.dispatch.order import order_key
 from gateway.dispatch.removals import Removals
+from gateway.dispatch.reports import Reporter
 from gateway.dispatch.retry import Opportunity
 from gateway.dispatch.sessions import RunSession, Sessions
 from gateway.dispatch.settler import Settler
@@ -36,7 +38,7 @@ from gateway.events import Alarm, Journal, ModeChanged, WindowEdge
 from gateway.mail.envelope import Class
 from gateway.schedule.calendar import Opening
 from gateway.spool.entry import Entry
-from gateway.spool.record import Route
+from gateway.spool.record import Record, Route
 from gateway.spool.spool import Spool
 
 LINGER = 2.0
@@ -67,8 +69,9 @@ class Dispatcher:
         self._clock, self._journal = clock, journal
         self._linger_seconds = linger
         self.timetable = Timetable(schedule, settings.mode, spool.load_state(standing.STATE), clock, self.reconsider)
-        self._settler = Settler(spool, lambda: self.settings, clock, journal, self.item_changed)
-        self.removals = Removals(spool, self._settler, clock, journal)
+        self._settler = Settler(spool, lambda: self.settings, clock, journal, self.item_changed, self._late)
+        reporter = Reporter(spool, lambda: self.settings, clock, journal)
+        self.removals = Removals(spool, reporter, clock, journal)
         self.sessions = Sessions(self, spool, self._settler, monitor, run_session, clock, journal, grace)
         self._links_up = {state.name for state in monitor.states if state.up}
         self._pushed: dict[str, Push] = {}
@@ -153,6 +156,18 @@ class Dispatcher:
         when = time_words(verdict.next_try.at, self._clock.now(), self.timetable.schedule.timezone)
         window = f", window {verdict.next_try.window}" if verdict.next_try.window is not None else ""
         return f"leaves about {when}{window}"
+
+    def _late(self, record: Record) -> str | None:
+        """A sentence for the sender of a message that is later than its plan; None while it is not (DESIGN section 8)."""
+        situation, facts = self.situation(), facts_of(record)
+        if not is_late(record, facts, situation):
+            return None
+        verdict = decide(facts, situation)
+        if isinstance(verdict, Go) or verdict.next_try.at is None:
+            return "It is tried again as soon as the line allows."
+        when = time_words(verdict.next_try.at, situation.now, self.timetable.schedule.timezone)
+        window = f", in the window {verdict.next_try.window}" if verdict.next_try.window is not None else ""
+        return f"It is tried again about {when}{window}."
 
     def refuses(self, message_class: Class, size: int) -> str | None:
         """Offline by choice, and no enabled window would ever send it: the sentence for a 552, while its sender is there."""

@@ -117,6 +117,7 @@ class LaneFeed:
         self._sending, self._record = sending, record
         self._taken: dict[str, tuple[Claim, Go]] = {}
         self._wired: set[str] = set()
+        self._relay_reports = False
         self.interrupted = False
         self.taken = 0
         self.put_off: set[str] = set()  # came back without the relay having answered MAIL for its own sake
@@ -124,7 +125,7 @@ class LaneFeed:
 
     async def take(self, offers: Capabilities) -> Shipment | None:
         """The next message that may leave at this moment, claimed; None when there is none (after a short linger)."""
-        del offers
+        self._relay_reports = offers.dsn
         while not self._lane.stop.is_set():
             await self._settler.room_for_one(MOST_UNSETTLED)
             item = self._lane.pop()
@@ -199,7 +200,10 @@ class LaneFeed:
             self.put_off.add(id)
         if any(isinstance(outcome, Delivered) for outcome in outcomes):
             self._record.sent += 1
-        self._settler.put(Settlement(claim, tuple(outcomes), self._lane.relay.name, self._opportunity(go), go.route))
+        settled = Settlement(
+            claim, tuple(outcomes), self._lane.relay.name, self._opportunity(go), go.route, self._relay_reports
+        )
+        self._settler.put(settled)
 
     def progress(self, id: str, phase: Phase, octets: int) -> None:
         row = self._sending.get(id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gateway.clock import Clock
-from gateway.dispatch.settler import Settler
+from gateway.dispatch.reports import Reporter
 from gateway.errors import GatewayError
 from gateway.events import Alarm, FailedTo, Journal, RemovedItem
 from gateway.spool.record import Record
@@ -21,9 +21,9 @@ class Removals:
     """Ends removals whose time has come. `changed` must be called after each remove and undo."""
 
     def __init__(
-        self, spool: Spool, settler: Settler, clock: Clock, journal: Journal, undo_time: float = UNDO_TIME
+        self, spool: Spool, reporter: Reporter, clock: Clock, journal: Journal, undo_time: float = UNDO_TIME
     ) -> None:
-        self._spool, self._settler, self._clock, self._journal = spool, settler, clock, journal
+        self._spool, self._reporter, self._clock, self._journal = spool, reporter, clock, journal
         self._undo_time = undo_time
         self._changed = asyncio.Event()
 
@@ -87,7 +87,7 @@ class Removals:
             recipient.standing, recipient.reply = "failed", REMOVED_REPLY
         content = await self._spool.content(record.id)
         try:
-            report = await self._settler.report(record, pending, content)
+            report = await self._reporter.tell("failed", record, pending, content)
         finally:
             content.close()
         for recipient in pending:

@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from gateway.clock import Clock
 from gateway.config.settings import Settings
+from gateway.dispatch.ends import has_expired, will_retry_until
+from gateway.dispatch.reports import Reporter
 from gateway.dispatch.retry import Applied, Opportunity, apply_outcomes
 from gateway.errors import SpoolError
-from gateway.events import Alarm, DeferredTo, DeliveredTo, Event, FailedTo, InDoubt, Journal, Received
-from gateway.mail.envelope import Envelope, Peer, Recipient
-from gateway.mail.outcome import Outcome
-from gateway.report.dsn import build_report, wanted
-from gateway.spool.record import RecipientRecord, Record, Route
-from gateway.spool.spool import Claim, Content, Spool
-
-HEADER_LIMIT = 65536
-"""Octets of the original that are read for a report's copy of its header."""
+from gateway.events import Alarm, DeferredTo, DeliveredTo, Event, FailedTo, InDoubt, Journal
+from gateway.mail.outcome import MAX_REPLY_OCTETS, Outcome, Reply
+from gateway.spool.record import Record, Route
+from gateway.spool.spool import Claim, Spool
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +30,7 @@ class Settlement:
     relay: str
     opportunity: Opportunity
     route: Route = "outside"
+    relay_reports: bool = False  # it offers DSN, so that success is its to report
 
 
 class Settler:
@@ -45,7 +43,11 @@ class Settler:
         clock: Clock,
         journal: Journal,
         on_settled: Callable[[str], None],
+        late: Callable[[Record], str | None],
     ) -> None:
+        """`late(record)`: None while it waits as planned, else the sentence that says when it will leave."""
+        self._late = late
+        self._reporter = Reporter(spool, settings, clock, journal)
         self._spool, self._settings, self._clock, self._journal = spool, settings, clock, journal
         self._on_settled = on_settled
         self._waiting: list[Settlement] = []
@@ -112,59 +114,54 @@ class Settler:
             opportunity=settlement.opportunity,
             route=settlement.route,
         )
+        applied = self._give_up(record, applied)
         report: str | None = None
         if applied.failed:
-            failed = [r for r, _ in applied.failed]
             try:
-                report = await self.report(record, failed, settlement.claim.content)
+                failed = [recipient for recipient, _ in applied.failed]
+                report = await self._reporter.tell("failed", record, failed, settlement.claim.content)
             except SpoolError as exc:
-                # No room for the report: the failure is not final yet. The message stays and is tried again later, since
-                # a sender who is never told would be a fifth end (P2).
-                for recipient in failed:
-                    recipient.standing = "pending"
-                record.due = now + self._settings().queue.retry_interval
-                record.status = f"refused, but the report cannot be written: {exc}"
-                deferred = tuple((recipient, record.status) for recipient in failed)
-                applied = replace(applied, failed=(), deferred=applied.deferred + deferred)
+                applied = self._not_final_yet(record, applied, exc)
+        await self._tell_the_rest(settlement, applied)
         return _events(record, settlement.relay, applied, report)
 
-    async def report(self, record: Record, recipients: Sequence[RecipientRecord], content: Content) -> str | None:
-        """Commit a report of failure to the sender; its ID, or None where none is due (NOTIFY, null reverse-path)."""
-        if not record.reverse_path:
-            return None
-        told = [recipient for recipient in recipients if wanted("failed", recipient)]
-        if not told:
-            return None
-        full = record.ret == "FULL"
-        header = await content.read(0, min(content.size, HEADER_LIMIT))
-        if not full:
-            header = header.partition(b"\r\n\r\n")[0] + b"\r\n"
-        settings, now = self._settings(), self._clock.now()
+    def _give_up(self, record: Record, applied: Applied) -> Applied:
+        """After an attempt that failed for somebody: is their time up? (DESIGN section 8)"""
+        tried = (*applied.deferred, *applied.doubtful)
+        why = has_expired(record, self._settings().queue) if tried else None
+        if why is None:
+            return applied
+        expired = []
+        for recipient, reason in tried:
+            recipient.standing = "expired"
+            reply = Reply(550, f"4.4.7 {why}; the last answer was: {reason}"[:MAX_REPLY_OCTETS])
+            recipient.reply = reply.text
+            expired.append((recipient, reply))
+        return replace(applied, failed=(*applied.failed, *expired), deferred=(), doubtful=())
 
-        def whole(report_id: str) -> bytes:
-            return build_report(
-                "failed",
-                record,
-                told,
-                header=header,
-                hostname=settings.hostname,
-                now=now,
-                report_id=report_id,
-                language=settings.report_language,
-            )
+    def _not_final_yet(self, record: Record, applied: Applied, exc: SpoolError) -> Applied:
+        """No room for the report: the failure is not final. The message stays and is tried again later, since a sender who
+        is never told would be a fifth end (P2)."""
+        record.due = self._clock.now() + self._settings().queue.retry_interval
+        record.status = f"refused, but the report cannot be written: {exc}"
+        for recipient, _ in applied.failed:
+            recipient.standing = "pending"
+        waiting = tuple((recipient, record.status) for recipient, _ in applied.failed)
+        return replace(applied, failed=(), deferred=applied.deferred + waiting)
 
-        draft = self._spool.draft([whole])
-        try:
-            envelope = Envelope("", (Recipient(record.reverse_path),), smtputf8=not record.reverse_path.isascii())
-            entry = await self._spool.commit(
-                draft, envelope, message_class="normal", peer=Peer(), service="report", report_for=record.id
-            )
-        except BaseException:
-            with contextlib.suppress(SpoolError):
-                await draft.abort()
-            raise
-        self._journal.record(Received(entry.id, "", (record.reverse_path,), entry.size, "normal", service="report"))
-        return entry.id
+    async def _tell_the_rest(self, settlement: Settlement, applied: Applied) -> None:
+        """Reports of success where they were asked for and the relay will not make them, and of delay. A report that
+        cannot be stored is not worth holding the outcome for: nothing has been lost."""
+        record, content = settlement.claim.record, settlement.claim.content
+        with contextlib.suppress(SpoolError):
+            if applied.delivered and not settlement.relay_reports:
+                delivered = [recipient for recipient, _ in applied.delivered]
+                await self._reporter.tell("relayed", record, delivered, content)
+            if applied.deferred and (plan := self._late(record)) is not None:
+                until = will_retry_until(record, self._clock.now(), self._settings().queue)
+                waiting = [recipient for recipient, _ in applied.deferred]
+                record.warned = self._clock.now()
+                await self._reporter.tell("delayed", record, waiting, content, will_retry_until=until, plan=plan)
 
 
 def _events(record: Record, relay: str, applied: Applied, report: str | None) -> list[Event]:

@@ -1,0 +1,49 @@
+"""When a message is late and when its time is up (DESIGN section 8). Pure: over attempts and opportunity, never wall age."""
+
+from __future__ import annotations
+
+from gateway.config.settings import QueueSettings
+from gateway.dispatch.decide import FORESIGHT
+from gateway.dispatch.facts import MessageFacts, Situation
+from gateway.spool.record import Record
+
+FEWEST_ATTEMPTS = 3
+"""Real attempts without which nothing is given up."""
+
+EXPIRED_REPLY = "delivery time expired"
+
+
+def has_expired(record: Record, queue: QueueSettings) -> str | None:
+    """Why it ends now, None if it does not: `give_up_after` of opportunity *and* three real attempts, or `max_attempts`.
+
+    An office cut off for a month bounces nothing: time without a line is no opportunity, and a try that reached nobody is
+    no attempt.
+    """
+    if queue.max_attempts is not None and record.attempts >= queue.max_attempts:
+        return f"given up after {record.attempts} attempts"
+    if record.attempts >= FEWEST_ATTEMPTS and record.opportunity >= queue.give_up_after:
+        return EXPIRED_REPLY
+    return None
+
+
+def planned(message: MessageFacts, s: Situation) -> float | None:
+    """When the plan would have sent it: Online at once, else in the first opening since it came; None: none in 14 days."""
+    if s.mode == "online":
+        return max(message.created, s.opportunity_since)
+    opening = s.calendar.next_admitting(message.message_class, message.size, message.created)
+    if opening is None or opening.opens > s.now + FORESIGHT:
+        return None
+    return max(opening.opens, message.created)
+
+
+def is_late(record: Record, message: MessageFacts, s: Situation) -> bool:
+    """Is it time to tell its sender? Once; and mail that waits as planned is never late."""
+    if record.warned is not None:
+        return False
+    plan = planned(message, s)
+    return plan is None or s.now > plan + s.settings.queue.warn_after
+
+
+def will_retry_until(record: Record, now: float, queue: QueueSettings) -> float:
+    """The earliest moment at which it could be given up, if the line were there all the time (RFC 3464 2.3.9)."""
+    return now + max(0.0, queue.give_up_after - record.opportunity)

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.config.settings import QueueSettings
+from gateway.dispatch.ends import has_expired, is_late, planned, will_retry_until
+from gateway.dispatch.facts import facts_of
+from gateway.spool.record import RecipientRecord, Record
+from tests.support.situations import OFFICE, at, situation
+
+DAY = 86400.0
+QUEUE = QueueSettings()
+
+
+def record(created: str = "2026-11-24 11:59", **changes: object) -> Record:
+    item = Record(
+        id="k7qx0000001",
+        created=at(created),
+        reverse_path="anna@branch.example",
+        recipients=[RecipientRecord(address="ops@hq.example")],
+        size=4000,
+        sha256="0" * 64,
+    )
+    for name, value in changes.items():
+        setattr(item, name, value)
+    return item
+
+
+@pytest.mark.parametrize(
+    ("attempts", "opportunity", "ends"),
+    [(2, 30 * DAY, False), (3, 5 * DAY - 1, False), (3, 5 * DAY, True), (50, 1 * DAY, False)],
+)
+def test_it_ends_after_its_opportunity_and_three_real_attempts(attempts: int, opportunity: float, ends: bool) -> None:
+    assert (has_expired(record(attempts=attempts, opportunity=opportunity), QUEUE) is not None) is ends
+
+
+def test_a_month_without_a_line_ends_nothing_whatever_the_wall_clock_says() -> None:
+    old = record(created="2026-10-01 08:00", tries=900, attempts=0, opportunity=0.0)
+    assert has_expired(old, QUEUE) is None
+    assert has_expired(old, replace(QUEUE, max_attempts=5)) is None
+
+
+def test_max_attempts_counts_real_attempts_only() -> None:
+    queue = replace(QUEUE, max_attempts=2)
+    assert has_expired(record(attempts=1, tries=9), queue) is None
+    assert has_expired(record(attempts=2, tries=2), queue) == "given up after 2 attempts"
+
+
+def test_the_plan_is_the_first_opening_since_it_came_that_takes_it() -> None:
+    at_noon = situation(now="2026-11-24 12:00")
+    assert planned(facts_of(record()), at_noon) == at("2026-11-24 11:59")
+    evening = record(created="2026-11-24 19:00")
+    assert planned(facts_of(evening), situation(now="2026-11-25 09:00")) == at("2026-11-24 22:00")
+
+
+def test_mail_that_waits_as_planned_is_never_late() -> None:
+    saturday = "timezone: Europe/Prague\nwindows:\n  - {name: W, days: sat, open: 08:00-12:00}\n"
+    tuesday = record(created="2026-11-24 11:59")
+    assert not is_late(tuesday, facts_of(tuesday), situation(saturday, now="2026-11-28 07:59"))
+    assert not is_late(tuesday, facts_of(tuesday), situation(saturday, now="2026-11-28 11:59"))
+    assert is_late(tuesday, facts_of(tuesday), situation(saturday, now="2026-11-28 12:01"))
+
+
+def test_no_opening_within_fourteen_days_is_late_at_once() -> None:
+    text = OFFICE.replace("send: urgent, normal", "send: urgent").replace(
+        "open: 22:00-05:00", "open: 22:00-05:00\n    send: urgent"
+    )
+    item = record()
+    assert is_late(item, facts_of(item), situation(text))
+
+
+def test_a_sender_is_told_once() -> None:
+    item = record(created="2026-11-20 11:59", warned=at("2026-11-21 12:00"))
+    assert not is_late(item, facts_of(item), situation())
+
+
+def test_online_lateness_counts_from_when_it_could_have_left() -> None:
+    item = record(created="2026-11-24 06:00")
+    online = situation(mode="online", opportunity_since=at("2026-11-24 11:00"))
+    assert not is_late(item, facts_of(item), online)
+    assert is_late(item, facts_of(item), replace(online, opportunity_since=at("2026-11-24 07:00")))
+
+
+def test_the_earliest_end_is_what_is_left_of_its_opportunity() -> None:
+    assert will_retry_until(record(opportunity=4 * DAY), 1000.0, QUEUE) == 1000.0 + DAY
