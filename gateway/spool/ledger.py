@@ -29,6 +29,7 @@ from gateway.spool.ended import EndedLog
 from gateway.spool.journal_state import change_of, read_journal
 from gateway.spool.layout import Layout
 from gateway.spool.pairs import Change
+from gateway.spool.worker import Worker
 from gateway.spool.writeahead import GROUP_OCTETS, MOST_FILES, Kind, Note, WriteAhead
 
 T = TypeVar("T")
@@ -83,7 +84,7 @@ class Ledger:
     ) -> None:
         self._disk, self._layout, self._log, self._ended = disk, layout, log, ended
         self._journal, self._pace = journal, pace
-        self._log_thread = ThreadPoolExecutor(1, "journal")
+        self._log_thread = Worker[int]("journal")
         self._files_threads = ThreadPoolExecutor(3, "spool")
         self.pending: dict[str, Change] = {change.id: change for change in changes}
         self.on_wire: set[str] = set()
@@ -118,8 +119,8 @@ class Ledger:
             # The newest header still names the older files: one more, which needs nothing before it.
             with contextlib.suppress(SpoolError):
                 await self._turn()
-        self._log_thread.submit(self._log.close)
-        self._log_thread.shutdown()
+        await self._log_thread.run(self._log.close)
+        self._log_thread.close()
         self._files_threads.shutdown()
 
     async def on_disk(self, call: Callable[[], T]) -> T:
@@ -190,14 +191,11 @@ class Ledger:
         on_wire = tuple(self.on_wire)
         call = partial(self._log.turn, on_wire) if group[0].turn else partial(self._log.append, notes, on_wire)
         self._busy = True
-        doing = asyncio.get_running_loop().run_in_executor(self._log_thread, call)
-        doing.add_done_callback(partial(self._written, group, 0 if group[0].turn else len(self._void)))
+        self._log_thread.submit(call, partial(self._written, group, 0 if group[0].turn else len(self._void)))
 
-    def _written(self, group: list[_Batch], voided: int, doing: asyncio.Future[int]) -> None:
+    def _written(self, group: list[_Batch], voided: int, number: int | None, exc: BaseException | None) -> None:
         self._busy = False
-        exc = doing.exception()
-        if exc is None:
-            number = doing.result()
+        if number is not None:
             del self._void[:voided]
             for batch in group:
                 for note in batch.notes:
@@ -205,7 +203,9 @@ class Ledger:
                 if not batch.done.done():
                     batch.done.set_result(number)
         else:
-            error = spool_error(exc, "the journal cannot be written") if isinstance(exc, OSError) else exc
+            error = exc if exc is not None else SpoolError("the journal gave no answer")
+            if isinstance(exc, OSError):
+                error = spool_error(exc, "the journal cannot be written")
             for batch in group:
                 # Their clients are told that we do not have them; should they come back after a cut, this takes them away.
                 self._void += [Note(Kind.ENDED, n.id) for n in batch.notes if n.kind in (Kind.ACCEPTED, Kind.LARGE)]
@@ -303,7 +303,7 @@ class Ledger:
         await self.on_disk(lambda: [remove_file(self._disk, f"{self._layout.incoming}/{item}.eml") for item in linked])
         self._linked.difference_update(linked)
         number, self._turned = self._turned, None
-        await asyncio.get_running_loop().run_in_executor(self._log_thread, self._log.release, number)
+        await self._log_thread.run(partial(self._log.release, number))
         return True
 
     def _save(self, items: list[str], live: tuple[list[str], int] | None) -> None:

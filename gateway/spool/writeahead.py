@@ -29,7 +29,7 @@ GROUP_OCTETS = 1024 * 1024
 FEW_NOTES = 8
 """Groups of so few notes are packed (zlib) if that saves a page; larger ones fill their pages anyway."""
 
-FREE_FILES = 3
+FREE_FILES = 5
 """Files kept for the next turns; what a rush made beyond is taken away."""
 
 MOST_FILES = 8
@@ -251,8 +251,8 @@ class WriteAhead:
             self._disk.fsync_dir(self._folder)
             self._free.append(file)
 
-    def release(self, below: int) -> None:
-        """The notes of files older than `below` are in pairs and flushed: those files may be used again."""
+    def release(self, below: int) -> int:
+        """The notes of files older than `below` are in pairs and flushed: those files may be used again. How many remain."""
         done = [file for file in self._needed if file.number < below and file is not self._active]
         for file in done:
             self._needed.remove(file)
@@ -260,9 +260,12 @@ class WriteAhead:
                 self._free.append(file)
             else:
                 remove_file(self._disk, file.path)
+        return len(self._needed)
 
-    def close(self) -> None:
+    def close(self) -> int:
+        """Let the open file go; the newest number."""
         self._give_up()
+        return self._number
 
     def _give_up(self) -> None:
         if self._active is not None:

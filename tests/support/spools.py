@@ -107,7 +107,7 @@ async def kill(spool: Spool) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    ledger._log_thread.shutdown(cancel_futures=True)
+    ledger._log_thread.close()
     ledger._files_threads.shutdown(cancel_futures=True)
     ledger._log.close()
     spool._spool_lock.release()
