@@ -180,6 +180,13 @@ def make_parser() -> Parser:
     opening = parts.add_parser("open", help="an opening now, that admits everything")
     opening.add_argument("duration", nargs="+")
 
+    for name, text in (
+        ("sendmail", "hand in a message, as every program knows how; also by a link of this name"),
+        ("mailq", "the queue, as scripts read it"),
+        ("newaliases", "nothing, successfully"),
+    ):
+        commands.add_parser(name, help=text, add_help=False)  # read by gateway.cli.sendmail_words, before we get here
+
     for name, text in NOT_BUILT.items():
         later = commands.add_parser(name, help=f"{text} (not built yet)", allow_abbrev=False)
         later.add_argument("rest", nargs=argparse.REMAINDER)

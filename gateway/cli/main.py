@@ -7,14 +7,24 @@ import sys
 from collections.abc import Sequence
 
 from gateway import __version__
-from gateway.cli.arguments import NOT_BUILT, make_parser, take_global
+from gateway.cli.sendmail_words import PROGRAMS
 from gateway.errors import Exit, GatewayError, UsageError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Answers go to standard output, everything else to standard error."""
+    """Run one command. Answers go to standard output, everything else to standard error.
+
+    Called under the name of sendmail, mailq or newaliases (links to this program), it is that program.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    called = os.path.basename(sys.argv[0]) if argv is None else "tidegate"
+    program = (called, words) if called in PROGRAMS else _program(words)
+    if program is not None:
+        from gateway.cli.sendmail import run
+
+        return run(*program)
     try:
-        return int(_run(list(sys.argv[1:] if argv is None else argv)))
+        return int(_run(words))
     except GatewayError as exc:
         print(str(exc), file=sys.stderr)
         return int(exc.exit_code)
@@ -29,7 +39,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+def _program(words: list[str]) -> tuple[str, list[str]] | None:
+    """`tidegate [-c FILE] sendmail …`: the program and its words, which are not ours to look through."""
+    for at, word in enumerate(words):
+        if word in PROGRAMS:
+            return word, [*words[:at], *words[at + 1 :]]
+        if not word.startswith("-c") and not (at and words[at - 1] == "-c"):
+            return None
+    return None
+
+
 def _run(argv: list[str]) -> int:
+    from gateway.cli.arguments import NOT_BUILT, make_parser, take_global
+
     words = take_global(argv)
     parser = make_parser()
     options = parser.parse_args(list(words.words))

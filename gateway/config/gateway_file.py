@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-import re
-import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gateway.config import gateway_keys
+from gateway.config.brief import machine_name
 from gateway.config.document import read_document
 from gateway.config.hints import did_you_mean, printable, quoted
 from gateway.config.keys import Fields, Reading, Unread, read_block
@@ -34,13 +33,6 @@ from gateway.config.settings import (
 
 PROBE_DEFAULT = 60.0
 """Seconds between probes on links that are declared permanent."""
-
-
-def machine_name() -> str:
-    """The machine's name made fit for EHLO; no DNS is asked (a look-up may wake a line)."""
-    labels = (re.sub(r"[^A-Za-z0-9-]+", "-", label).strip("-")[:63] for label in socket.gethostname().split("."))
-    name = ".".join(label for label in labels if label)[:253].strip(".-")
-    return name if name and not name.rsplit(".", 1)[-1].isdigit() else "localhost"
 
 
 def default_settings() -> Settings:

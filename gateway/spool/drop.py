@@ -96,6 +96,7 @@ class DropFolder:
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[list[str]]] = set()
         self._told: str | None = None
+        self._stored: set[str] = set()  # taken in, and still to be unlinked: the disk refused
 
     async def run(self) -> None:
         """Take in what is there, and again after trouble; until `stop`."""
@@ -157,6 +158,9 @@ class DropFolder:
 
     async def _take_file(self, path: str) -> str | None:
         """The new ID, None if it was set aside or is not there any more."""
+        if path in self._stored:
+            await self._unlink(path)
+            return None
         try:
             descriptor = await asyncio.to_thread(self._disk.open, path, os.O_RDONLY | os.O_NONBLOCK)
         except FileNotFoundError:
@@ -204,8 +208,13 @@ class DropFolder:
                 service="sendmail",
             )
         )
-        await asyncio.to_thread(self._disk.unlink, path)
+        self._stored.add(path)
+        await self._unlink(path)
         return entry.id
+
+    async def _unlink(self, path: str) -> None:
+        await asyncio.to_thread(self._disk.unlink, path)
+        self._stored.discard(path)
 
     async def _put_aside(self, path: str, why: str) -> None:
         names = await asyncio.to_thread(set_aside, self._disk, self._layout, [path])

@@ -14,6 +14,7 @@ from gateway.cli.main import main
 from gateway.cli.users import MAX_PASSWORD, BadEntry, checked_password, first_line
 from gateway.mail.password import read_hash
 from gateway.reception.users import load_users
+from tests.support.users import cheap_hash
 
 
 class Standard:
@@ -24,6 +25,11 @@ class Standard:
 
     def isatty(self) -> bool:
         return False
+
+
+@pytest.fixture(autouse=True)
+def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.cli.users.make_hash", cheap_hash)
 
 
 @pytest.fixture
