@@ -100,7 +100,7 @@ def size_of(path: str) -> int | None:
     return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
-def put_content(disk: Disk, path: str, octets: bytes) -> None:
+def put_file(disk: Disk, path: str, octets: bytes) -> None:
     """A new file with these octets, whatever was there before. Not flushed. After an OSError there is no file."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
@@ -146,7 +146,7 @@ def _place(disk: Disk, layout: Layout, change: Change) -> None:
     here, there = (layout.queue, layout.removed) if change.place == "queue" else (layout.removed, layout.queue)
     content = f"{here}/{change.id}.eml"
     if change.content is not None:
-        put_content(disk, content, content_octets(disk, change.content))
+        put_file(disk, content, content_octets(disk, change.content))
     elif change.large or change.moved:
         sources = ([layout.incoming] if change.large else []) + ([there] if change.moved else [])
         try:
@@ -155,7 +155,11 @@ def _place(disk: Disk, layout: Layout, change: Change) -> None:
             if change.record is not None:  # what is left of it, for set-aside/
                 replace_file(disk, f"{here}/{change.id}.env", change.record, durable=False)
             raise
-    if change.record is not None:
+    if change.record is None:
+        return
+    if change.content is not None or change.large:
+        put_file(disk, f"{here}/{change.id}.env", change.record)  # a new message; a rename would cost as much again
+    else:
         replace_file(disk, f"{here}/{change.id}.env", change.record, durable=False)
 
 

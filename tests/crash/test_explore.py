@@ -280,5 +280,5 @@ def test_no_cut_loses_or_brings_back_mail(tmp_path: Path, rules: str) -> None:
 
 @pytest.mark.parametrize("lies", ["fdatasync", "sync_all", "fsync_dir", "fsync"])
 def test_a_spool_without_one_of_its_flushes_is_caught(tmp_path: Path, lies: str) -> None:
-    stats = explore(tmp_path, "strict", lies, limit=500)
+    stats = explore(tmp_path, "strict", lies, limit=250)
     assert stats["bad"] > 0
