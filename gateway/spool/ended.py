@@ -49,6 +49,11 @@ class Ended:
             text = read_file(disk, path, _LIMIT)
         except FileNotFoundError:
             return ended
+        except PermissionError:
+            raise
+        except OSError:
+            ended.is_whole = False
+            return ended
         for line in text.splitlines(keepends=True):
             ended._read(line)
         return ended

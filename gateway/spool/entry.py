@@ -13,8 +13,8 @@ class Entry:
     """One message in the index; with its ID and its place in the index at most 400 octets (P12).
 
     Read-only to all but the spool, and touched by the event loop alone. Fields as in `Record`; `claimed`: an attempt (or the
-    wait for the disk after one) holds it; `doubt`: it may have been delivered without our knowing. `inside`, `outside`: recipients
-    are pending on that route.
+    wait for the disk after one) holds it; `doubt`: it may have been delivered without our knowing. `inside`, `outside`:
+    recipients are pending on that route.
     """
 
     __slots__ = (

@@ -33,7 +33,9 @@ class Ids:
         """The IDs of this spool, going on above all that were ever reserved. `reserve` must follow before the first `take`."""
         try:
             found = _LINE.fullmatch(read_file(disk, path, 64))
-        except FileNotFoundError:
+        except PermissionError:
+            raise
+        except OSError:
             found = None
         if found is None or int(found[2]) >= MOST:
             return cls("".join(secrets.choice(_DIGITS) for _ in range(_TAG_LENGTH)), 0)

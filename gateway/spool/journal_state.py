@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from gateway.durable import Disk, read_file
+from gateway.durable import Disk
 from gateway.spool.pairs import Change, InJournal, Place
-from gateway.spool.writeahead import FoundNote, JournalFile, Kind, Note, scan
+from gateway.spool.writeahead import FoundNote, JournalFile, Kind, Note, read_pages, scan
 
 _PLACES: dict[Kind, Place] = {
     Kind.ACCEPTED: "queue",
@@ -18,8 +18,6 @@ _PLACES: dict[Kind, Place] = {
     Kind.ENDED: "gone",
     Kind.ASIDE: "aside",
 }
-
-_LIMIT = 1 << 30
 
 
 def change_of(note: Note | FoundNote, number: int) -> Change:
@@ -36,17 +34,19 @@ def change_of(note: Note | FoundNote, number: int) -> Change:
 
 @dataclass(slots=True)
 class JournalState:
-    """`changes` by ID, `on_wire`: what may have been on the wire when the journal ends."""
+    """`changes` by ID. `on_wire`: what may have been on the wire when the journal ends. `unreadable`: pages that are lost."""
 
     changes: dict[str, Change] = field(default_factory=dict)
     on_wire: dict[str, None] = field(default_factory=dict)
+    unreadable: int = 0
 
 
 def read_journal(disk: Disk, files: Iterable[JournalFile]) -> JournalState:
     """Go through the files, oldest first. Records are kept in memory, contents stay where they are. Raises OSError."""
     state = JournalState()
     for file in files:
-        octets = read_file(disk, file.path, _LIMIT)
+        octets, missing = read_pages(disk, file)
+        state.unreadable += missing
         for note in scan(octets, file.nonce):
             if note.kind is Kind.WIRE:
                 state.on_wire[note.id] = None

@@ -70,6 +70,10 @@ def recover(disk: Disk, layout: Layout, now: float) -> Recovered:
     found = Recovered(ids, ended, not state.changes and not state.on_wire, changes=state.changes)
     if not ended.is_whole:
         found.remarks.append("the list of ended messages was damaged; what a pair put back by hand says counts")
+    if state.unreadable:
+        found.remarks.append(
+            f"the disk does not give back {state.unreadable} pages of the journal; the rest of it counts"
+        )
     recovery = _Recovery(disk, layout, now, state, found)
     recovery.go()
     return found

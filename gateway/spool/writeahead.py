@@ -175,16 +175,42 @@ def find_files(disk: Disk, folder: str) -> tuple[list[JournalFile], list[Journal
     free: list[JournalFile] = []
     for name in sorted(name for name in os.listdir(folder) if name.isdigit()):
         path = f"{folder}/{name}"
-        descriptor = disk.open(path, os.O_RDONLY)
+        try:
+            descriptor = disk.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        except PermissionError:
+            raise
+        except OSError:
+            continue  # no file of ours, or none that this disk gives back
         try:
             file = JournalFile(path, os.fstat(descriptor).st_size)
-            (valid if read_header(disk.read(descriptor, PAGE, 0), file) else free).append(file)
+            (valid if read_header(_page(disk, descriptor, 0), file) else free).append(file)
         finally:
             disk.close(descriptor)
     valid.sort(key=lambda file: file.number)
     oldest = valid[-1].oldest if valid else 0
     free += [file for file in valid if file.number < oldest]
     return [file for file in valid if file.number >= oldest], free
+
+
+def read_pages(disk: Disk, file: JournalFile) -> tuple[bytes, int]:
+    """All octets of a file, and how many pages the disk did not give back: these are zeros, and cost only their own notes."""
+    descriptor = disk.open(file.path, os.O_RDONLY)
+    try:
+        try:
+            return disk.read(descriptor, file.size, 0), 0
+        except OSError:
+            pages = [_page(disk, descriptor, offset) for offset in range(0, file.size, PAGE)]
+            return b"".join(page or bytes(PAGE) for page in pages), pages.count(b"")
+    finally:
+        disk.close(descriptor)
+
+
+def _page(disk: Disk, descriptor: int, offset: int) -> bytes:
+    """One page; nothing where the disk fails."""
+    try:
+        return disk.read(descriptor, PAGE, offset)
+    except OSError:
+        return b""
 
 
 class WriteAhead:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ContentDamaged, NotNow, SpoolError, SpoolFull
-from gateway.events import Alarm, Event
+from gateway.events import Alarm, Event, Remark
 from gateway.spool.ledger import Pace
+from gateway.spool.writeahead import PAGE
 from tests.support.clock import FakeClock
 from tests.support.faultydisk import FaultyDisk
 from tests.support.spools import SMALL_MAIL, a_spool, deliver, kill, names, open_spool, put, say_delivered, until
@@ -260,5 +261,29 @@ def test_a_folder_that_is_missing_for_a_while_costs_no_mail(tmp_path: Path) -> N
             (root / "elsewhere").rename(root / "queue")
             assert await spool._ledger.checkpoint()
             assert (root / "queue" / f"{entry.id}.eml").exists()
+
+    asyncio.run(scene())
+
+
+def test_sectors_that_cannot_be_read_cost_no_start(tmp_path: Path) -> None:
+    class Rotten(FaultyDisk):
+        """Gives back nothing of one page of each journal file, of the counter and of the list of the ended."""
+
+        def read(self, descriptor: int, count: int, offset: int) -> bytes:
+            path = self._paths[descriptor]
+            if path.endswith(("ids", "ended")) or ("journal" in path and offset <= 2 * PAGE < offset + count):
+                raise OSError(errno.EIO, "Input/output error")
+            return FaultyDisk.read(self, descriptor, count, offset)
+
+    async def scene() -> None:
+        root, events = tmp_path / "spool", list[Event]()
+        slow = Pace(follow=3600.0, checkpoint=3600.0)
+        spool = await open_spool(root, pace=slow)
+        ids = [(await put(spool)).id for _ in range(4)]
+        await deliver(spool, ids[3])
+        await kill(spool)
+        async with a_spool(root, events, disk=Rotten()) as again:
+            assert set(again.entries) == set(ids[:3]) - {ids[1]}
+            assert any(isinstance(event, Remark) and "pages of the journal" in event.what for event in events)
 
     asyncio.run(scene())
