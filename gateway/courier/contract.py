@@ -121,7 +121,7 @@ class Timers:
     quit: float = 10.0
     hangup: float = 5.0  # from a 421 to the relay's closing
     suspicion: float = 5.0  # octets without acknowledgement: from then on we look whether the line works at all
-    silence: float = 3.0  # and four round trips: the line works, and this connection shows no life
+    silence: float = 2.0  # and four round trips: the line works, and this connection shows no life
 
     def scaled(self, factor: float) -> Timers:
         """All of them times `factor`, for tests."""

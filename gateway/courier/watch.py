@@ -106,14 +106,14 @@ class Watch:
         kernel.keep_asking(tcp, True)
         began = self._loop.time()
         try:
-            await self._await_line()
-            back = self._loop.time()
-            # A kernel that cannot be told to retransmit sooner may be in the middle of a long pause.
-            pause = 0.0 if is_quick else min(_UNKNOWN_BACKOFF, back - self._moved)
-            await asyncio.sleep(self._timers.silence + 4 * self._rtt + pause)
-            if not self._shows_life(began) and self._is_waiting and self._wire.lost is None:
-                self._wire.line_works = True
-                self._wire.give_up("does not know this connection any more: the line was cut")
+            if await self._line_is_back(began):
+                back = self._loop.time()
+                # A kernel that cannot be told to retransmit sooner may be in the middle of a long pause.
+                pause = 0.0 if is_quick else min(_UNKNOWN_BACKOFF, back - self._moved)
+                await asyncio.sleep(self._timers.silence + 4 * self._rtt + pause)
+                if not self._shows_life(began) and self._is_waiting and self._wire.lost is None:
+                    self._wire.line_works = True
+                    self._wire.give_up("does not know this connection any more: the line was cut")
             self._patience = 2 * (self._loop.time() - self._moved)  # a relay that thinks is not asked all the time
         finally:
             kernel.keep_asking(tcp, False)
@@ -127,10 +127,13 @@ class Watch:
         traffic = self._wire.traffic()
         return self._moved > since or traffic is None or now - traffic.ack_age > since
 
-    async def _await_line(self) -> None:
+    async def _line_is_back(self, began: float) -> bool:
+        """Until another connection comes about: True; or until this one shows life of itself: False."""
         while True:
             if await self._probe():
-                return
+                return True
+            if self._shows_life(began):
+                return False
             await asyncio.sleep(_BETWEEN_TRIES)
 
 

@@ -113,6 +113,30 @@ def test_a_connection_that_goes_on_after_the_cut_is_kept() -> None:
     assert asyncio.run(go()).lost is None
 
 
+def test_a_connection_that_revives_by_itself_is_not_probed_any_longer() -> None:
+    async def go() -> tuple[NumbersWire, int]:
+        wire = NumbersWire(unacked=5000)
+        tries = 0
+
+        async def cut() -> bool:
+            nonlocal tries
+            tries += 1
+            wire.acked += 1000
+            wire.unacked = 0
+            return False
+
+        async def meanwhile(watch: Watch) -> None:
+            watch.suspect()
+            await asyncio.sleep(0.7)
+
+        await watching(wire, cut, meanwhile, dataclasses.replace(TIMERS, suspicion=1000.0))
+        return wire, tries
+
+    wire, tries = asyncio.run(go())
+
+    assert (wire.lost, tries) == (None, 1)
+
+
 def test_word_of_a_link_makes_it_look_at_once() -> None:
     async def go() -> NumbersWire:
         wire = NumbersWire()
