@@ -114,7 +114,8 @@ class Watch:
                 if not self._shows_life(began) and self._is_waiting and self._wire.lost is None:
                     self._wire.line_works = True
                     self._wire.give_up("does not know this connection any more: the line was cut")
-            self._patience = 2 * (self._loop.time() - self._moved)  # a relay that thinks is not asked all the time
+            # A relay that thinks is not asked all the time.
+            self._patience = max(self._timers.suspicion, 2 * (self._loop.time() - self._moved))
         finally:
             kernel.keep_asking(tcp, False)
             kernel.limit_backoff(tcp, None)
