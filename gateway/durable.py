@@ -17,6 +17,27 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 """What the disk says when it has neither blocks nor inodes left for us."""
 
 
+_SYNCED = frozenset(
+    [
+        "bcachefs",
+        "btrfs",
+        "ext2",
+        "ext3",
+        "ext4",
+        "f2fs",
+        "jfs",
+        "nilfs2",
+        "overlay",
+        "reiserfs",
+        "tmpfs",
+        "ubifs",
+        "xfs",
+        "zfs",
+    ],
+)
+"""File systems whose syncfs(2) saves everything and reports what it could not."""
+
+
 class Disk:
     """The real disk. Paths are absolute; files are made 0600, folders 0700; a link at the end of a path is not followed."""
 
@@ -70,6 +91,10 @@ class Disk:
         finally:
             os.close(descriptor)
 
+    def saves_all(self, path: str) -> bool:
+        """Does `sync_all` reach the disk under this file system? Not under FUSE, say, where the kernel keeps it to itself."""
+        return _file_system(os.stat(path).st_dev) in _SYNCED
+
     def allocate(self, descriptor: int, octets: int) -> None:
         """Fill a new file with zeros: a full disk cannot fail a later write into it, and flushing one writes no more than it.
 
@@ -93,6 +118,21 @@ class Disk:
 
     def statvfs(self, path: str) -> os.statvfs_result:
         return os.statvfs(path)
+
+
+@functools.cache
+def _file_system(device: int) -> str:
+    """The type of the file system on this device; empty where the kernel does not say."""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
+            for line in mounts:
+                fields, _, kind = line.partition(" - ")
+                if fields.split()[2] == number:
+                    return kind.split()[0]
+    except OSError:
+        pass
+    return ""
 
 
 @functools.cache
@@ -123,6 +163,18 @@ def read_file(disk: Disk, path: str, limit: int) -> bytes:
         if found.st_size > limit:
             raise OSError(errno.EFBIG, f"larger than {limit} octets", path)
         return disk.read(descriptor, found.st_size, 0)
+    finally:
+        disk.close(descriptor)
+
+
+def flush_file(disk: Disk, path: str) -> None:
+    """Save the octets of a file that was written before, if it is (still) there."""
+    try:
+        descriptor = disk.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return
+    try:
+        disk.fsync(descriptor)
     finally:
         disk.close(descriptor)
 

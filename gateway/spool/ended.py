@@ -97,6 +97,10 @@ class EndedLog:
         """True when `rewrite` with the list of what lives is due instead of `append`."""
         return self._size is None or self._listed > max(_REWRITE_AT, 2 * live)
 
+    def distrust(self) -> None:
+        """The caller's flush failed: the next call writes the file anew."""
+        self._size = None
+
     def append(self, items: Collection[str]) -> None:
         """Add these. After an OSError (or a cut) a torn line may stand at the end; the next call rewrites the file."""
         if not items:

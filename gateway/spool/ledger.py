@@ -3,8 +3,8 @@
     write        notes go into the journal; one append and one fdatasync serve all that wait; then the caller goes on
     follow       within a second the pairs in queue/ and removed/ are made as the journal says, without a flush; a message that
                  ended before that is never written at all
-    checkpoint   a new journal file is begun, the pairs follow, `ended` is extended, one syncfs saves all of it; then the
-                 older journal files are free
+    checkpoint   a new journal file is begun, the pairs follow, `ended` is extended, one syncfs saves all of it (or, where the
+                 file system has none that can be relied on, an fsync each); then the older journal files are free
 
 A cut at any step leaves the notes in the journal, and start (`gateway.spool.recovery`) does the rest again. The event loop
 owns all state here; the journal is written on a thread of its own, since its flush must not wait for anything else; pairs,
@@ -92,6 +92,7 @@ class Ledger:
         self._held = sum(change.octets for change in self.pending.values())
         self._just_ended = {c.id: None for c in self.pending.values() if c.place == "gone"}
         self._linked: set[str] = set()
+        self._unflushed: set[str] = set()
         self._queue: list[_Batch] = []
         self._void: list[Note] = []
         self._busy = self._submitting = False
@@ -290,11 +291,12 @@ class Ledger:
             self._turned = await self._turn()
         if not await self._follow():
             return False
-        items, linked = list(self._just_ended), tuple(self._linked)
+        items, linked, made = list(self._just_ended), tuple(self._linked), frozenset(self._unflushed)
         live = self.live() if self._ended.wants_rewrite(len(self.pending)) else None
         try:
-            await self.on_disk(partial(self._save, items, live))
+            await self.on_disk(partial(self._save, items, live, made))
         except OSError:
+            self._ended.distrust()
             await self._distrust()
             raise
         for item in items:
@@ -302,16 +304,17 @@ class Ledger:
         # Linked and flushed: their names in incoming/ are no longer needed. A cut before this leaves strays for start to sweep.
         await self.on_disk(lambda: [remove_file(self._disk, f"{self._layout.incoming}/{item}.eml") for item in linked])
         self._linked.difference_update(linked)
+        self._unflushed.difference_update(made)
         number, self._turned = self._turned, None
         await self._log_thread.run(partial(self._log.release, number))
         return True
 
-    def _save(self, items: list[str], live: tuple[list[str], int] | None) -> None:
+    def _save(self, items: list[str], live: tuple[list[str], int] | None, made: frozenset[str]) -> None:
         if live is None:
             self._ended.append(items)
         else:
             self._ended.rewrite(items, *live)
-        self._disk.sync_all(self._layout.root)
+        pairs.flush(self._disk, self._layout, made)
 
     async def _distrust(self) -> None:
         """A flush failed: no pair made since the last good one can be trusted. All are made anew, as new files."""
@@ -358,6 +361,10 @@ class Ledger:
         return not failed
 
     def _done(self, change: Change) -> None:
+        if change.place == "gone":
+            self._unflushed.discard(change.id)
+        else:
+            self._unflushed.add(change.id)
         if change.large:
             if change.place == "gone":
                 self._linked.discard(change.id)

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.durable import Disk, remove_file, replace_file
+from gateway.durable import Disk, flush_file, remove_file, replace_file
 from gateway.spool.layout import Layout
 from gateway.spool.writeahead import Stored
 
@@ -202,6 +202,20 @@ def _end(disk: Disk, layout: Layout, change: Change) -> None:
         problem = remove_file(disk, name)
         if problem is not None:
             raise problem
+
+
+def flush(disk: Disk, layout: Layout, items: Iterable[str]) -> None:
+    """Save all that was made for these messages, and all names: one flush where the file system has such a thing."""
+    if disk.saves_all(layout.root):
+        disk.sync_all(layout.root)
+        return
+    for item in items:
+        for folder in (layout.queue, layout.removed):
+            for kind in ("eml", "env"):
+                flush_file(disk, f"{folder}/{item}.{kind}")
+    flush_file(disk, layout.ended)
+    for folder in (layout.queue, layout.removed, layout.root):
+        disk.fsync_dir(folder)
 
 
 def set_aside(disk: Disk, layout: Layout, paths: Sequence[str]) -> list[str]:

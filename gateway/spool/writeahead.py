@@ -23,6 +23,9 @@ from gateway.durable import Disk, remove_file
 
 PAGE = 4096
 FILE_OCTETS = 4 * 1024 * 1024
+FIRST_OCTETS = 512 * 1024
+"""Of a file that does not follow a full one: a quiet office needs no more, and flash is slow to fill with zeros."""
+
 GROUP_OCTETS = 1024 * 1024
 """A group is closed before it grows beyond this: it bounds memory and the time of one flush."""
 
@@ -247,7 +250,7 @@ class WriteAhead:
         size = sum(note.octets for note in notes)
         if self._active is None or self._active.used + size + PAGE > self._active.size:
             notes = [*(Note(Kind.WIRE, item) for item in on_wire), *notes]
-            self._begin(sum(note.octets for note in notes))
+            self._begin(sum(note.octets for note in notes), is_rush=self._active is not None)
         file = self._active
         assert file is not None
         try:
@@ -271,7 +274,7 @@ class WriteAhead:
     def prepare(self) -> None:
         """Make a file ready, if there is none, so that the first message need not wait for it. Raises OSError."""
         if not self._free and self._active is None:
-            file, descriptor, _ = self._take_free(self._file_octets)
+            file, descriptor, _ = self._take_free(PAGE, is_rush=False)
             self._disk.fsync(descriptor)
             self._disk.close(descriptor)
             self._disk.fsync_dir(self._folder)
@@ -282,7 +285,7 @@ class WriteAhead:
         done = [file for file in self._needed if file.number < below and file is not self._active]
         for file in done:
             self._needed.remove(file)
-            if file.size >= self._file_octets and len(self._free) < FREE_FILES:
+            if len(self._free) < FREE_FILES:
                 self._free.append(file)
             else:
                 remove_file(self._disk, file.path)
@@ -299,10 +302,10 @@ class WriteAhead:
             with contextlib.suppress(OSError):
                 self._disk.close(self._descriptor)
 
-    def _begin(self, octets: int) -> None:
+    def _begin(self, octets: int, *, is_rush: bool) -> None:
         """A new active file, its header written and not yet flushed. A cut leaves a file with a torn header: a free one."""
         self._give_up()
-        file, descriptor, is_new = self._take_free(octets + 2 * PAGE)
+        file, descriptor, is_new = self._take_free(octets + 2 * PAGE, is_rush=is_rush)
         file.number, file.nonce, file.used = self._number + 1, os.urandom(8), PAGE
         file.oldest = min((old.number for old in self._needed), default=file.number)
         try:
@@ -317,17 +320,18 @@ class WriteAhead:
         self._needed.append(file)
         self._active, self._descriptor = file, descriptor
 
-    def _take_free(self, octets: int) -> tuple[JournalFile, int, bool]:
+    def _take_free(self, octets: int, *, is_rush: bool) -> tuple[JournalFile, int, bool]:
         """A file that nobody needs, opened; a new one if there is none."""
+        usual = self._file_octets if is_rush else min(FIRST_OCTETS, self._file_octets)
         while self._free:
             file = self._free.pop(0)
-            if file.size < octets:
+            if file.size < max(octets, usual):
                 remove_file(self._disk, file.path)
                 continue
             return file, self._disk.open(file.path, os.O_WRONLY), False
         taken = {os.path.basename(file.path) for file in self._needed}
         name = next(str(n) for n in range(1, len(taken) + 2) if str(n) not in taken)
-        path, size = f"{self._folder}/{name}", max(self._file_octets, -(-octets // PAGE) * PAGE)
+        path, size = f"{self._folder}/{name}", max(usual, -(-octets // PAGE) * PAGE)
         remove_file(self._disk, path)
         descriptor = self._disk.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:

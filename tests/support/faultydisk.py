@@ -94,6 +94,10 @@ class FaultyDisk(Disk):
     def sync_all(self, path: str) -> None:
         self._change("sync_all", path, lambda: None)
 
+    def saves_all(self, path: str) -> bool:
+        del path
+        return True
+
     def allocate(self, descriptor: int, octets: int) -> None:
         self._change("allocate", self._paths[descriptor], lambda: os.ftruncate(descriptor, octets))
 
