@@ -16,7 +16,19 @@ from gateway.clock import SystemClock
 from gateway.config.settings import LinkSettings, RelaySettings, Settings
 from gateway.connectivity.mode import judge_mode
 from gateway.connectivity.monitor import Monitor
+from gateway.connectivity.netlink import KernelEvents
 from gateway.events import Journal
+
+
+class HeardEvents(KernelEvents):
+    """Notes when the kernel's first word since the last look came."""
+
+    heard = 0.0
+
+    def _readable(self) -> None:
+        if self._pending is None:
+            HeardEvents.heard = time.time()
+        super()._readable()
 
 
 async def main(interface: str, kind: str, host: str, port: str, probe: str) -> None:
@@ -27,10 +39,17 @@ async def main(interface: str, kind: str, host: str, port: str, probe: str) -> N
     def tell() -> None:
         state = monitor.states[0]
         mode, why = judge_mode("auto", monitor.states)
-        row = {"at": time.time(), "up": state.up, "usable": state.usable, "mode": mode, "why": why}
+        row = {
+            "at": time.time(),
+            "heard": HeardEvents.heard,
+            "up": state.up,
+            "usable": state.usable,
+            "mode": mode,
+            "why": why,
+        }
         print(json.dumps(row | {"carrier": state.carrier, "addresses": state.addresses}), flush=True)
 
-    monitor = Monitor(settings, clock=SystemClock(), journal=Journal(), on_change=tell)
+    monitor = Monitor(settings, clock=SystemClock(), journal=Journal(), on_change=tell, events=HeardEvents)
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     await monitor.start()
