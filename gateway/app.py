@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,11 +18,12 @@ from gateway.control.server import ControlServer
 from gateway.courier.contract import Feed, SessionEnd
 from gateway.courier.contract import Timers as CourierTimers
 from gateway.courier.memory import RelayMemory
-from gateway.courier.session import run_session
+from gateway.courier.session import Nudge, run_session
 from gateway.desk.desk import Desk
 from gateway.dispatch.dispatcher import LINGER, Dispatcher
 from gateway.errors import GatewayError
 from gateway.events import Alarm, Journal, Remark
+from gateway.mail.address import fold_domain
 from gateway.mail.envelope import Class, Envelope
 from gateway.reception.classify import classify
 from gateway.reception.host import RelayOffers
@@ -49,6 +50,19 @@ class Waits:
     close_grace: float = 120.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Courier:
+    """The courier, in the shape in which dispatch takes it."""
+
+    session: Callable[..., Awaitable[SessionEnd]]
+    room: Callable[[RelaySettings], int]
+
+    async def __call__(
+        self, relay: RelaySettings, feed: Feed, *, link: str, interface: str | None, stop: asyncio.Event
+    ) -> SessionEnd:
+        return await self.session(relay, feed, link=link, interface=interface, stop=stop)
+
+
 class App:
     """One running gateway over one spool. `read_files` reads both files anew and raises ConfigurationError."""
 
@@ -70,6 +84,7 @@ class App:
         self._waits = waits if waits is not None else Waits()
         self._credentials = credentials
         self._memories: dict[str, tuple[RelaySettings, RelayMemory]] = {}
+        self._nudge = Nudge()
         self._stop = asyncio.Event()
         self._console: Console | None = None
         self._reopening: asyncio.Task[None] | None = None
@@ -102,7 +117,7 @@ class App:
             self.schedule,
             spool,
             monitor,
-            self._session,
+            _Courier(self._session, self._sessions_to_add),
             clock=self._clock,
             journal=self._journal,
             linger=waits.linger,
@@ -210,6 +225,7 @@ class App:
         settings, schedule = self._read_files()
         if settings.spool != self.settings.spool:
             raise GatewayError(f"the spool cannot change while the gateway runs: it is {self.settings.spool}")
+        Reception.check(settings)  # certificate, key and users are read before anything changes
         has_other_console = _console_of(settings) != _console_of(self.settings)
         self.settings, self.schedule = settings, schedule
         self._monitor.replace(settings)
@@ -236,7 +252,8 @@ class App:
 
     def _is_inside(self, address: str) -> bool:
         """Is this recipient's mail for the server of the branch itself?"""
-        return address.rpartition("@")[2].lower() in self.settings.accept.domains
+        domain = fold_domain(address.rpartition("@")[2])
+        return any(domain == fold_domain(inside) for inside in self.settings.accept.domains)
 
     def _relay_offers(self) -> RelayOffers | None:
         """What the first relay said it can carry, when it was last met."""
@@ -257,6 +274,11 @@ class App:
     def _link_changed(self) -> None:
         if hasattr(self, "_dispatcher"):
             self._dispatcher.links_changed()
+            self._nudge.poke()
+
+    def _sessions_to_add(self, relay: RelaySettings) -> int:
+        known, memory = self._memories.get(relay.name, (None, None))
+        return max(0, memory.useful_sessions - memory.open_sessions) if memory is not None and known == relay else 0
 
     async def _session(
         self, relay: RelaySettings, feed: Feed, *, link: str, interface: str | None, stop: asyncio.Event
@@ -275,6 +297,7 @@ class App:
             stop=stop,
             memory=memory,
             credentials=self._credentials,
+            nudge=self._nudge,
         )
 
 

@@ -78,8 +78,8 @@ class Desk:
         del arguments
         states = Counter[str]()
         situation = self._dispatcher.situation()
-        for number, entry in enumerate(tuple(self._spool.entries.values()), 1):
-            if number % SLICE == 0:
+        for count, entry in enumerate(tuple(self._spool.entries.values()), 1):
+            if count % SLICE == 0:
                 await asyncio.sleep(0)
             facts = self._dispatcher.facts(entry)
             states[state_of(facts, decide(facts, situation), entry.claimed)] += 1

@@ -305,7 +305,7 @@ class Dispatcher:
             entry = self._spool.entries.get(item)
             if entry is None:
                 self._pushed.pop(item, None)
-                self.sessions.suspects.discard(item)
+                self.sessions.forget(item)
                 continue
             if entry.claimed:
                 continue

@@ -65,7 +65,8 @@ class Lane:
     relay: RelaySettings
     heap: list[tuple[Key, str]] = field(default_factory=list)
     offered: set[str] = field(default_factory=set)
-    task: asyncio.Task[SessionEnd] | None = None
+    tasks: set[asyncio.Task[SessionEnd]] = field(default_factory=set)
+    alone_until: float = 0.0  # a further session was refused: one at a time until then (monotonic)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     more: asyncio.Event = field(default_factory=asyncio.Event)
     cut: bool = False
@@ -85,10 +86,16 @@ class Lane:
         return item
 
     def cut_off(self) -> None:
-        """Its grace is over: end the session, whatever it is doing."""
-        if self.task is not None and not self.task.done():
-            self.cut = True
-            self.task.cancel()
+        """Its grace is over: end its sessions, whatever they are doing."""
+        for task in self.tasks:
+            if not task.done():
+                self.cut = True
+                task.cancel()
+
+    @property
+    def first_is_urgent(self) -> bool:
+        """The next to leave is of class urgent (the first figure of its key)."""
+        return bool(self.heap) and self.heap[0][0][0] == 0
 
     def clear(self) -> None:
         self.heap.clear()
@@ -110,11 +117,15 @@ class LaneFeed:
         opportunity: Callable[[Go], Opportunity],
         sending: dict[str, Sending],
         record: SessionRecord,
+        succeeded: Callable[[], None],
+        broken: Callable[[str], str | None],
     ) -> None:
+        """`succeeded()`: a message was delivered. `broken(id)`: the line broke in this one; what to say if it often does."""
+        self._succeeded, self._broken = succeeded, broken
         self._lane, self._spool, self._settler = lane, spool, settler
         self._clock, self._journal, self._recheck = clock, journal, recheck
         self._linger, self._opportunity = linger, opportunity
-        self._sending, self._record = sending, record
+        self._sending, self.record = sending, record
         self._taken: dict[str, tuple[Claim, Go]] = {}
         self._wired: set[str] = set()
         self._relay_reports = False
@@ -193,13 +204,18 @@ class LaneFeed:
 
     async def settle(self, id: str, outcomes: Sequence[Outcome]) -> None:
         claim, go = self._taken.pop(id)
-        self._sending.pop(id, None)
+        row = self._sending.pop(id, None)
         self._wired.discard(id)
-        self.interrupted = self.interrupted or any(isinstance(outcome, Interrupted) for outcome in outcomes)
+        if any(isinstance(outcome, Interrupted) for outcome in outcomes):
+            self.interrupted = True
+            if row is not None and row.octets > 0 and not self._lane.stop.is_set():
+                often = self._broken(id)
+                outcomes = [Interrupted(often) if often and isinstance(o, Interrupted) else o for o in outcomes]
         if any(isinstance(outcome, Deferred) and not outcome.is_real for outcome in outcomes):
             self.put_off.add(id)
         if any(isinstance(outcome, Delivered) for outcome in outcomes):
-            self._record.sent += 1
+            self.record.sent += 1
+            self._succeeded()
         settled = Settlement(
             claim, tuple(outcomes), self._lane.relay.name, self._opportunity(go), go.route, self._relay_reports
         )

@@ -124,6 +124,7 @@ def _next_try(
         if not is_real:  # the relay never answered MAIL: only Next Try moves, nothing counts or doubles
             return now + queue.retry_interval, interval
     else:
+        record.status = next((r.reply for r in reversed(record.recipients) if r.standing == "pending"), record.status)
         return None, interval  # interrupted: due again at once; or over
     interval = min(queue.retry_ceiling, interval * 2 if interval else queue.retry_interval)
     return now + interval, interval

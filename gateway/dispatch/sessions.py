@@ -6,7 +6,7 @@ The dispatcher says what may go (`offer`) and whether anything may go on; this m
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Coroutine, Iterable
 from typing import Any, Protocol, TypeVar
 
@@ -32,6 +32,15 @@ T = TypeVar("T")
 KEPT = 100
 """Records of past sessions."""
 
+URGENT_WAIT = 3.0
+"""Seconds of another message's content that an urgent one waits for before it gets a connection of its own."""
+
+LARGE = 250_000
+"""Octets left that count as long where no speed is known."""
+
+OFTEN = 3
+"""Breaks in the same message after which it lets others go first: the line may be too short for it (CASES C27)."""
+
 
 class RunSession(Protocol):
     """Courier's entry: one session with a relay, from connect to QUIT. Never raises but CancelledError."""
@@ -39,6 +48,10 @@ class RunSession(Protocol):
     async def __call__(
         self, relay: RelaySettings, feed: Feed, *, link: str, interface: str | None, stop: asyncio.Event
     ) -> SessionEnd: ...
+
+    def room(self, relay: RelaySettings) -> int:
+        """How many more sessions at once would pay, as the one that runs has measured (0 with CHUNKING)."""
+        ...
 
 
 class Director(Protocol):
@@ -68,7 +81,9 @@ class Director(Protocol):
 
 
 class Sessions:
-    """Owns the lanes, what is being sent, the records of sessions, and what is known of relays from them."""
+    """One session goes first in each lane; more join it only while they pay, or to let urgent mail pass a large message.
+
+    Owns the lanes, what is being sent, the records of sessions, and what is known of relays from them."""
 
     def __init__(
         self,
@@ -92,8 +107,12 @@ class Sessions:
         self.troubles = Troubles()
         self.speeds = SpeedBook(spool.load_state(SpeedBook.STATE))
         self.speeds_unsaved = False
+        self._quick_again = False
         self.offers: dict[str, Capabilities] = {}  # by relay, what its last greeting offered
-        self.suspects: set[str] = set()  # refused with 5.7.x when first in a session (P9): others go before them
+        self.suspects: set[str] = (
+            set()
+        )  # refused with 5.7.x when first in a session (P9), or often broken: others go first
+        self._breaks: Counter[str] = Counter()
 
     # -- lanes --------------------------------------------------------------------------------------------------
 
@@ -106,16 +125,47 @@ class Sessions:
         """This message may go this way now."""
         name = (go.link, go.relay.name)
         lane = self._lanes.get(name)
-        if lane is None or (lane.relay != go.relay and lane.task is None):
+        if lane is None or (lane.relay != go.relay and not lane.tasks):
             lane = self._lanes[name] = Lane(go.link, go.relay, route=go.route)
         lane.offer(key, item)
+
+    def forget(self, item: str) -> None:
+        """The message has ended."""
+        self.suspects.discard(item)
+        self._breaks.pop(item, None)
 
     def start(self) -> None:
         """A session for each lane that has mail and none."""
         for lane in self._lanes.values():
-            if lane.heap and lane.task is None and not self._stopping:
+            if not lane.heap or self._stopping:
+                continue
+            if not lane.tasks:
                 lane.stop, lane.cut = asyncio.Event(), False
-                lane.task = self._spawn(self._session(lane))
+                self._start(lane)
+            elif lane.first_is_urgent and self._is_behind_a_large_one(lane):
+                self._start(lane)
+
+    def _start(self, lane: Lane) -> None:
+        task = self._spawn(self._session(lane))
+        lane.tasks.add(task)
+
+    def _is_behind_a_large_one(self, lane: Lane) -> bool:
+        """Its only session is in the middle of content that takes long at the measured speed."""
+        rows = [row for row in self.sending.values() if (row.link, row.relay) == (lane.link, lane.relay.name)]
+        speed = self.speeds.known(self._director.settings.links).get(lane.link)
+        if len(lane.tasks) != 1 or not rows or lane.stop.is_set() or not self._may_join(lane):
+            return False
+        left = max(row.size - row.octets for row in rows)
+        return left * 8 / speed > URGENT_WAIT if speed else left > LARGE
+
+    def _more_if_it_pays(self, lane: Lane) -> None:
+        """The first success: further sessions hide each other's round trips, where the relay makes us wait for each."""
+        if lane.heap and self._may_join(lane) and not self._stopping and not lane.stop.is_set():
+            for _ in range(min(self._run_session.room(lane.relay), len(lane.heap))):
+                self._start(lane)
+
+    def _may_join(self, lane: Lane) -> bool:
+        return self._clock.monotonic() >= lane.alone_until
 
     def end_all(self, grace: float) -> None:
         """Nothing new starts; what is in flight has so many seconds, then returns to the queue."""
@@ -129,7 +179,7 @@ class Sessions:
         for name, lane in self._lanes.items():
             if lane.route == "inside" and not inside_too:
                 continue
-            if lane.task is not None and name not in self._closing:
+            if lane.tasks and name not in self._closing:
                 lane.stop.set()
                 self._closing[name] = asyncio.get_running_loop().call_later(self._grace, lane.cut_off)
 
@@ -160,6 +210,8 @@ class Sessions:
             self._director.opportunity,
             self.sending,
             record,
+            lambda: self._more_if_it_pays(lane),
+            self._broken_in,
         )
         interface = next((k.interface for k in self._director.settings.links if k.name == lane.link), "default")
         try:
@@ -179,12 +231,20 @@ class Sessions:
             end = SessionEnd("broken", f"a fault of the gateway: {type(exc).__name__}: {exc}", alarm=True)
         finally:
             feed.abandon()
-            lane.task = None
-            timer = self._closing.pop((lane.link, lane.relay.name), None)
-            if timer is not None:
+            task = asyncio.current_task()
+            lane.tasks = {other for other in lane.tasks if other is not task}
+            if not lane.tasks and (timer := self._closing.pop((lane.link, lane.relay.name), None)) is not None:
                 timer.cancel()
         self._session_over(lane, feed, record, end)
         return end
+
+    def _broken_in(self, item: str) -> str | None:
+        """The line broke in the middle of this one's content; a sentence, once that has happened often."""
+        self._breaks[item] += 1
+        if self._breaks[item] < OFTEN:
+            return None
+        self.suspects.add(item)
+        return f"the line broke {self._breaks[item]} times in the middle of it: perhaps it is up too short for this message"
 
     def _go_of_lane(self, item: str, lane: Lane) -> Go | None:
         go = self._director.recheck(item, lane.route)
@@ -219,6 +279,17 @@ class Sessions:
             self.suspects |= feed.put_off
         elif end.why == "damaged":
             self._spawn(self._hold_damaged(feed.put_off, end.text))
+        if lane.tasks and feed.record.sent == 0 and end.why in ("refused", "busy", "unreachable"):
+            # A further connection that the relay will not have is no trouble of the relay: go on with those there are.
+            lane.alone_until = self._clock.monotonic() + self._director.settings.queue.retry_interval
+            return
+        if end.line_works and not self._quick_again:
+            self._quick_again = (
+                True  # the old connection was dead and the line is not: no pause, but only once in a row
+            )
+            self._director.reconsider()
+            return
+        self._quick_again = False
         idle = feed.taken == 0 and bool(lane.heap)
         kind = trouble_kind(end, interrupted=feed.interrupted, idle_while_mail_waits=idle)
         if kind is None:

@@ -113,7 +113,7 @@ def test_a_cancelled_caller_does_not_cancel_the_commit(tmp_path: Path, made: Mad
             with pytest.raises(asyncio.CancelledError):
                 await task
             async with asyncio.timeout(10):
-                while draft.id not in it.spool.entries:  # noqa: ASYNC110 - the disk sets no event
+                while draft.id not in it.spool.entries:
                     await asyncio.sleep(0.001)
 
     asyncio.run(scene())

@@ -123,7 +123,7 @@ def test_a_commit_goes_on_when_its_caller_is_cancelled(run: Run) -> None:
         with pytest.raises(asyncio.CancelledError):
             await caller
         async with asyncio.timeout(10):
-            while draft.id not in spool.entries:  # noqa: ASYNC110  # the two have no event in common
+            while draft.id not in spool.entries:  # the two have no event in common
                 await asyncio.sleep(0.002)
 
     run(body)

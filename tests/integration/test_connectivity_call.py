@@ -97,7 +97,7 @@ def test_a_command_that_raises_half_a_line_is_found_out_and_cleared_away(branch:
             with pytest.raises(NotNow, match="did not come up within 1 s"):
                 await dialler.raise_line("modem")
             async with asyncio.timeout(5):
-                while monitor.states[0].carrier:  # noqa: ASYNC110  # the kernel's word comes through the loop
+                while monitor.states[0].carrier:  # the kernel's word comes through the loop
                     await asyncio.sleep(0.01)
             assert not dialler.is_raised("modem")
         finally:

@@ -78,7 +78,7 @@ class Modem:
 
     async def until_written(self, name: str) -> None:
         path = self.folder / name
-        while not (path.exists() and path.read_text().endswith("\n")):  # noqa: ASYNC110  # a script of the test writes it
+        while not (path.exists() and path.read_text().endswith("\n")):  # a script of the test writes it
             await asyncio.sleep(0.01)
 
     def pid(self, name: str) -> int:

@@ -81,7 +81,7 @@ def test_events_are_heard_in_the_loop_once_a_burst() -> None:
                 events._readable()
             assert looks == []
             async with asyncio.timeout(5):
-                while not looks:  # noqa: ASYNC110  # what is waited for is the loop's own timer
+                while not looks:  # what is waited for is the loop's own timer
                     await asyncio.sleep(0.01)
         finally:
             events.stop()

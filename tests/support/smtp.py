@@ -144,7 +144,7 @@ class Door:
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for something to become true."""
         async with asyncio.timeout(PATIENCE):
-            while not condition():  # noqa: ASYNC110  # the conditions are anything at all, with no event to wait for
+            while not condition():  # the conditions are anything at all, with no event to wait for
                 await asyncio.sleep(0.002)
 
 

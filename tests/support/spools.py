@@ -90,7 +90,7 @@ async def deliver(spool: Spool, item: str) -> None:
 async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     """Wait until it is true; fails the test after so long."""
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - the condition is a state of the disk, which sets no event
+        while not condition():
             await asyncio.sleep(0.002)
 
 

@@ -125,7 +125,7 @@ def test_the_machines_word_is_heard_in_the_loop() -> None:
             office.clock.step(60)
             office.host.tell()
             async with asyncio.timeout(5):
-                while not office.steps:  # noqa: ASYNC110  # what is waited for is the loop's own turns
+                while not office.steps:  # what is waited for is the loop's own turns
                     await asyncio.sleep(0)
         finally:
             office.watch.stop()

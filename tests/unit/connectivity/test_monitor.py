@@ -80,7 +80,7 @@ def run(office: Office, body: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110  # what is waited for is the loop's own turns
+    while not condition():  # what is waited for is the loop's own turns
         await asyncio.sleep(0)
 
 

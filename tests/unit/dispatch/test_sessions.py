@@ -1,0 +1,245 @@
+"""Sessions over a fake courier: how many at once, who goes first, what an end means."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from gateway.clock import SystemClock
+from gateway.config.rules import ScheduleFile
+from gateway.config.settings import LinkSettings, QueueSettings, RelaySettings, Settings
+from gateway.connectivity.monitor import Monitor
+from gateway.courier.capabilities import Capabilities
+from gateway.courier.contract import Feed, SessionEnd
+from gateway.dispatch.dispatcher import Dispatcher
+from gateway.events import Event, Journal, ModeChanged
+from gateway.mail.envelope import Class, Envelope, Peer, Recipient
+from gateway.mail.outcome import Delivered, Interrupted, Reply
+from gateway.spool.spool import Spool
+
+ISP = RelaySettings("isp", "127.0.0.1", 2525, tls="none")
+OFFERS = Capabilities(pipelining=True)
+TAKEN = Delivered(Reply(250, "2.0.0 taken"))
+DONE = SessionEnd("done", "the relay took all", reached=True)
+
+Script = Callable[[int, Feed], Awaitable[SessionEnd]]
+
+
+class FakeCourier:
+    """Runs `script(number of the session, feed)`; `useful` as the courier's own measurement would say."""
+
+    def __init__(self, script: Script, useful: int = 1) -> None:
+        self._script, self._useful = script, useful
+        self.started = 0
+        self.running = 0
+        self.most = 0
+
+    def room(self, relay: RelaySettings) -> int:
+        return max(0, self._useful - self.running)
+
+    async def __call__(
+        self, relay: RelaySettings, feed: Feed, *, link: str, interface: str | None, stop: asyncio.Event
+    ) -> SessionEnd:
+        self.started += 1
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            return await self._script(self.started, feed)
+        finally:
+            self.running -= 1
+
+
+class House:
+    """A dispatcher over a real spool and this courier, Online, with one relay on loopback."""
+
+    def __init__(self, folder: Path, courier: FakeCourier, queue: QueueSettings | None = None) -> None:
+        self.folder, self.courier = folder, courier
+        self.settings = Settings(
+            None,
+            "gw.branch.example",
+            folder / "spool",
+            mode="online",
+            relays=(ISP,),
+            links=(LinkSettings(speed=33_600.0),),
+            queue=queue or QueueSettings(),
+        )
+        self.events: list[Event] = []
+
+    async def __aenter__(self) -> House:
+        self.journal = Journal()
+        self.journal.subscribe(self.events.append)
+        clock = SystemClock()
+        self.spool = await Spool.open(self.settings.spool, clock=clock, journal=self.journal, reserve=0)
+        self.monitor = Monitor(self.settings, clock=clock, journal=self.journal, on_change=lambda: None)
+        await self.monitor.start()
+        self.dispatcher = Dispatcher(
+            self.settings,
+            ScheduleFile(),
+            self.spool,
+            self.monitor,
+            self.courier,
+            clock=clock,
+            journal=self.journal,
+            linger=0.0,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.dispatcher.stop(0.1)
+        await self.running
+        await self.monitor.stop()
+        await self.spool.close()
+
+    def run(self) -> None:
+        self.running = asyncio.create_task(self.dispatcher.run())
+
+    async def message(self, name: str, message_class: Class = "normal", size: int = 100) -> str:
+        draft = self.spool.draft([lambda item: b"Received: by gw\r\n"])
+        await draft.write(b"Subject: " + name.encode() + b"\r\n\r\n" + b"x" * size)
+        envelope = Envelope("anna@branch.example", (Recipient("ops@hq.example"),))
+        entry = await self.spool.commit(draft, envelope, message_class=message_class, peer=Peer())
+        return entry.id
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(20):
+            while not condition():
+                await asyncio.sleep(0.005)
+
+
+async def take_all(number: int, feed: Feed) -> SessionEnd:
+    while (shipment := await feed.take(OFFERS)) is not None:
+        await feed.on_wire([shipment.id])
+        await feed.settle(shipment.id, [TAKEN])
+    return DONE
+
+
+def test_one_session_takes_the_whole_queue(tmp_path: Path) -> None:
+    async def check() -> None:
+        async with House(tmp_path, FakeCourier(take_all)) as house:
+            for n in range(20):
+                await house.message(f"No. {n}")
+            house.run()
+            await house.until(lambda: not house.spool.entries)
+            assert (house.courier.started, house.courier.most) == (1, 1)
+            assert [event.mode for event in house.events if isinstance(event, ModeChanged)] == ["online"]
+
+    asyncio.run(check())
+
+
+def test_further_sessions_join_after_the_first_success_and_no_item_is_handed_out_twice(tmp_path: Path) -> None:
+    taken: list[str] = []
+
+    async def slowly(number: int, feed: Feed) -> SessionEnd:
+        while (shipment := await feed.take(OFFERS)) is not None:
+            taken.append(shipment.id)
+            await feed.settle(shipment.id, [TAKEN])
+            await asyncio.sleep(0.01)
+        return DONE
+
+    async def check() -> None:
+        async with House(tmp_path, FakeCourier(slowly, useful=3)) as house:
+            for n in range(30):
+                await house.message(f"No. {n}")
+            house.run()
+            await house.until(lambda: not house.spool.entries)
+            assert house.courier.most == 3
+            assert len(taken) == len(set(taken)) == 30
+
+    asyncio.run(check())
+
+
+def test_an_urgent_message_passes_a_large_one_by_a_second_connection(tmp_path: Path) -> None:
+    order: list[str] = []
+    large_may_end = asyncio.Event()
+
+    async def script(number: int, feed: Feed) -> SessionEnd:
+        while (shipment := await feed.take(OFFERS)) is not None:
+            if shipment.content.size > 100_000:
+                feed.progress(shipment.id, "content", 1000)
+                await large_may_end.wait()
+            order.append(shipment.id)
+            await feed.settle(shipment.id, [TAKEN])
+        return DONE
+
+    async def check() -> None:
+        async with House(tmp_path, FakeCourier(script)) as house:
+            large = await house.message("large", "bulk", 1_000_000)
+            house.run()
+            await house.until(lambda: house.dispatcher.sessions.sending)
+            small = await house.message("small")
+            urgent = await house.message("urgent", "urgent")
+            await house.until(lambda: urgent not in house.spool.entries)
+            assert large in house.spool.entries
+            large_may_end.set()
+            await house.until(lambda: not house.spool.entries)
+            assert order[0] == urgent
+            assert set(order) == {urgent, small, large}
+
+    asyncio.run(check())
+
+
+def test_a_session_that_takes_nothing_while_mail_waits_is_not_repeated_at_once(tmp_path: Path) -> None:
+    async def greet_and_close(number: int, feed: Feed) -> SessionEnd:
+        return DONE
+
+    async def check() -> None:
+        async with House(tmp_path, FakeCourier(greet_and_close)) as house:
+            item = await house.message("one")
+            house.run()
+            await house.until(lambda: "isp" in house.dispatcher.sessions.troubles.now)
+            verdict = house.dispatcher.verdict(house.spool.entries[item], None)
+            assert verdict.next_try.kind == "time"
+            assert house.courier.started == 1
+
+    asyncio.run(check())
+
+
+def test_a_line_that_breaks_often_in_the_same_message_lets_the_others_go_first(tmp_path: Path) -> None:
+    order: list[str] = []
+    first = ""
+
+    async def breaking(number: int, feed: Feed) -> SessionEnd:
+        while (shipment := await feed.take(OFFERS)) is not None:
+            if shipment.id == first and number <= 3:
+                feed.progress(shipment.id, "content", 5000)
+                await feed.settle(shipment.id, [Interrupted("the line broke")])
+                return SessionEnd("broken", "the line broke", reached=True)
+            order.append(shipment.id)
+            await feed.settle(shipment.id, [TAKEN])
+        return DONE
+
+    async def check() -> None:
+        nonlocal first
+        async with House(tmp_path, FakeCourier(breaking)) as house:
+            first = await house.message("first")
+            second = await house.message("second")
+            house.run()
+            for number in (2, 3, 4):
+                await house.until(lambda: house.dispatcher.sessions.troubles.now)
+                house.dispatcher.line_is_back()
+                await house.until(lambda number=number: house.courier.started >= number)
+            await house.until(lambda: not house.spool.entries)
+            assert order == [second, first]
+
+    asyncio.run(check())
+
+
+def test_a_dead_connection_on_a_line_that_works_is_replaced_without_a_pause(tmp_path: Path) -> None:
+    async def dead_once(number: int, feed: Feed) -> SessionEnd:
+        if number == 1:
+            shipment = await feed.take(OFFERS)
+            assert shipment is not None
+            await feed.settle(shipment.id, [Interrupted("the connection was dead")])
+            return SessionEnd("broken", "the connection was dead", reached=True, line_works=True)
+        return await take_all(number, feed)
+
+    async def check() -> None:
+        async with House(tmp_path, FakeCourier(dead_once)) as house:
+            await house.message("one")
+            house.run()
+            await house.until(lambda: not house.spool.entries)
+            assert not house.dispatcher.sessions.troubles.now
+            assert house.courier.started == 2
+
+    asyncio.run(check())
