@@ -16,8 +16,8 @@ WORTH = 1024
 """Octets from which an answer is compressed."""
 
 STATUS = {
-    Exit.USAGE: HTTPStatus.BAD_REQUEST,
-    Exit.DATA: HTTPStatus.BAD_REQUEST,
+    Exit.USAGE: HTTPStatus.UNPROCESSABLE_ENTITY,  # the words are in order, what they say is not: a filter's grammar
+    Exit.DATA: HTTPStatus.UNPROCESSABLE_ENTITY,
     Exit.NO_INPUT: HTTPStatus.NOT_FOUND,
     Exit.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     Exit.CANT_CREATE: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -152,7 +152,8 @@ class Api:
             reader = self._hub.admit(who.session)
         except Full:
             return refusal(HTTPStatus.TOO_MANY_REQUESTS, "too many open pages", {"retry-after": "30"})
-        return StreamingResponse(self._hub.read(reader, who.session), media_type="text/event-stream")
+        stream = self._hub.read(reader, who.session)
+        return StreamingResponse(stream, headers={"connection": "close"}, media_type="text/event-stream")
 
     async def openapi(self, request: Request) -> Response:
         if self._document is None:

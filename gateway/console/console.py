@@ -11,12 +11,17 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
+from http import HTTPStatus
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from gateway.clock import Clock
 from gateway.config.settings import Address, ConsoleSettings
+from gateway.console.answers import refusal
 from gateway.console.api import Api, standing
 from gateway.console.ask import Ask
 from gateway.console.door import Door
@@ -29,6 +34,13 @@ from gateway.console.throttle import is_loopback
 from gateway.control.protocol import Handler
 from gateway.errors import GatewayError
 from gateway.events import Alarm, Journal, Refused
+
+
+async def _refusal(request: Request, exc: Exception) -> Response:
+    """What Starlette refuses (no such page, no such method), in the shape of all refusals."""
+    del request
+    assert isinstance(exc, HTTPException)
+    return refusal(HTTPStatus(exc.status_code), exc.detail, exc.headers)
 
 
 class ConsoleProblem(GatewayError):
@@ -63,7 +75,8 @@ class Console:
         self._counters = Counters(journal)
         self.hub = Hub(ask, self.door.sessions, standing, self._fault)
         routes = [*Pages(self.door, ask, clock, self._counters).routes(), *Api(ask, self.hub).routes()]
-        app: ASGIApp = Guard(Starlette(routes=routes), self.door, self._limits, clock, self._fault)
+        plain = Starlette(routes=routes, exception_handlers={HTTPException: _refusal})
+        app: ASGIApp = Guard(plain, self.door, self._limits, clock, self._fault)
         self._app = app
         self._server: Server | None = None
         self._serving: asyncio.Task[None] | None = None

@@ -29,7 +29,6 @@ POLICY = (
 PUBLIC = frozenset({"/healthz", "/readyz", "/signin", "/setup"})
 PROGRAMS = ("/api/", "/metrics")
 SAFE = frozenset({"GET", "HEAD"})
-KNOWN = frozenset({"GET", "HEAD", "POST", "PUT"})
 
 
 class TooLarge(Exception):
@@ -76,8 +75,6 @@ class Guard:
             return refusal(HTTPStatus.BAD_REQUEST, "two lengths in one request", {"connection": "close"})
         if len(headers.getlist("host")) != 1 or not self._door.knows_host(headers["host"], _local(scope)):
             return refusal(HTTPStatus.MISDIRECTED_REQUEST, "this is not a name of this gateway")
-        if method not in KNOWN:
-            return refusal(HTTPStatus.METHOD_NOT_ALLOWED, "no such method", {"allow": "GET, HEAD, POST, PUT"})
         length = headers.get("content-length", "0")
         if not length.isascii() or not length.isdigit() or int(length[:20]) > self._limits.body_octets:
             return refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request is too large", {"connection": "close"})

@@ -16,10 +16,11 @@ _REFUSALS = {
     HTTPStatus.UNAUTHORIZED: "sign in first",
     HTTPStatus.FORBIDDEN: "not with this role, or not a request of our own pages",
     HTTPStatus.NOT_FOUND: "no such message",
+    HTTPStatus.METHOD_NOT_ALLOWED: "no such method",
     HTTPStatus.CONFLICT: "not now; the text says why",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "the request is too large",
     HTTPStatus.MISDIRECTED_REQUEST: "this is not a name of this gateway",
-    HTTPStatus.UNPROCESSABLE_ENTITY: "a file of the configuration has mistakes; the text lists all",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "a filter or a file of the configuration has mistakes; the text lists all",
     HTTPStatus.TOO_MANY_REQUESTS: "too many wrong passwords, or too many streams",
     HTTPStatus.SERVICE_UNAVAILABLE: "the spool cannot be written",
 }

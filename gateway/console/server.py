@@ -46,6 +46,7 @@ class Connection(H11Protocol):
 
     limits = Limits()
     _overdue: asyncio.TimerHandle | None = None
+    _header_octets = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -62,8 +63,12 @@ class Connection(H11Protocol):
         is_idle = cycle is None or cycle.response_complete
         if is_idle and self._overdue is None:
             self._overdue = self.loop.call_later(self.limits.header, self._too_slow)
+        if is_idle and not self._header_fits(data):
+            self._refuse(b"431 Request Header Fields Too Large")
+            return
         super().data_received(data)
         if self.cycle is not cycle:
+            self._header_octets = 0
             self._in_time()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -76,10 +81,19 @@ class Connection(H11Protocol):
             self._overdue.cancel()
             self._overdue = None
 
+    def _header_fits(self, data: bytes) -> bool:
+        """h11 bounds a header that is not whole yet; one that comes whole in a single read is bounded here."""
+        end = data.find(b"\r\n\r\n")
+        before, self._header_octets = self._header_octets, self._header_octets + len(data)
+        return before + (end if end >= 0 else len(data)) <= self.limits.header_octets
+
     def _too_slow(self) -> None:
         self._overdue = None
+        self._refuse(b"408 Request Timeout")
+
+    def _refuse(self, status: bytes) -> None:
         if not self.transport.is_closing():
-            self.transport.write(b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+            self.transport.write(b"HTTP/1.1 " + status + b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
             self.transport.close()
             self.loop.call_later(self.limits.stop, self.transport.abort)
 

@@ -43,7 +43,7 @@ class Throttle:
         count, at = self._failures.get(key, (0, now))
         if count < FREE:
             return 0.0
-        return max(0.0, at + min(LONGEST, 2.0 ** (count - FREE)) - now)
+        return max(0.0, at + min(LONGEST, 2.0 ** min(count - FREE, 10)) - now)
 
 
 def is_loopback(address: str) -> bool:

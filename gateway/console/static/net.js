@@ -75,7 +75,7 @@ async function loadPage() {
     mistake("");
     renderTable();
   } catch (error) {
-    if (number === asked) (error.status === 400 ? mistake : toast)(error.message);
+    if (number === asked) (error.status === 422 ? mistake : toast)(error.message);
   }
 }
 
