@@ -373,3 +373,18 @@ def test_folders_are_for_us_alone(tmp_path: Path) -> None:
             assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
 
     asyncio.run(scene())
+
+
+def test_changes_that_are_larger_than_a_file_of_the_journal_are_written_all_the_same(tmp_path: Path) -> None:
+    async def scene() -> None:
+        root = tmp_path / "spool"
+        spool = await open_spool(root, journal_octets=64 * 1024)
+        many = [f"recipient{n}@dest.test" for n in range(1000)]
+        ids = [(await put(spool, to=many)).id for _ in range(5)]
+        assert sorted(await spool.update(ids, lambda record: setattr(record, "held", True))) == ids
+        await kill(spool)
+        async with a_spool(root) as again:
+            assert all(entry.held for entry in again.entries.values())
+            assert len((await again.record(ids[0])).recipients) == 1000
+
+    asyncio.run(scene())
