@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -38,4 +39,10 @@ def utc(instant: float) -> datetime:
 
 def iso(instant: float) -> str:
     """ISO 8601 in UTC with seconds, `2026-03-01T06:10:00Z`: the form of records and log lines."""
-    return datetime.fromtimestamp(int(instant), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _second(int(instant))
+
+
+@functools.lru_cache(maxsize=16)
+def _second(instant: int) -> str:
+    # A busy gateway logs hundreds of lines in the same second.
+    return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -7,6 +7,7 @@ terminal as a control character.
 from __future__ import annotations
 
 import os
+import re
 import select
 import stat
 import time
@@ -51,6 +52,8 @@ MAX_BACKLOG = 2000
 """Lines kept while whoever reads the log does not; beyond that the oldest are dropped, and their number is logged."""
 
 _PRIORITY = {"info": "<6>", "warning": "<4>", "error": "<3>"}
+
+_NEEDS_QUOTES = re.compile(r'[ "\\=]').search
 
 Pairs = list[tuple[str, str]]
 
@@ -144,7 +147,7 @@ def quoted(value: str, most: int = MAX_VALUE) -> str:
     """
     if len(value) > most:
         value = value[: most - 1] + "…"
-    if value and value.isprintable() and not any(c in ' "\\=' for c in value):
+    if value and value.isprintable() and not _NEEDS_QUOTES(value):
         return value
     return '"' + "".join(map(_escaped, value)) + '"'
 

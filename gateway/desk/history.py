@@ -42,7 +42,7 @@ class History:
 
     def __init__(self, dispatcher: Dispatcher, spool: Spool, clock: Clock, journal: Journal) -> None:
         self._dispatcher, self._spool, self._clock = dispatcher, spool, clock
-        self._steps: OrderedDict[str, deque[tuple[float, str, str]]] = OrderedDict()
+        self._steps: OrderedDict[str, deque[tuple[float, Event]]] = OrderedDict()
         self.sessions: deque[SessionRow] = deque(_decode(spool.load_state(STATE)), maxlen=MOST_SESSIONS)
         self._noted: float = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -75,7 +75,7 @@ class History:
         if isinstance(item, str) and event.kind in _STEPS:
             steps = self._steps.setdefault(item, deque(maxlen=MOST_STEPS))
             self._steps.move_to_end(item)
-            steps.append((now, event.kind, render(event)))
+            steps.append((now, event))
             while len(self._steps) > MOST_ITEMS:
                 self._steps.popitem(last=False)
 
@@ -110,7 +110,8 @@ class History:
 
     def steps(self, item: str, zone: tzinfo) -> list[StepRow]:
         """Oldest first."""
-        return [StepRow(at=iso(at, zone), kind=kind, text=text) for at, kind, text in self._steps.get(item, ())]
+        steps = self._steps.get(item, ())
+        return [StepRow(at=iso(at, zone), kind=event.kind, text=render(event)) for at, event in steps]
 
     def last_contact(self) -> str | None:
         """When a relay last spoke to us, as far as the sessions tell."""
