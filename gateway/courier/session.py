@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -60,7 +59,8 @@ async def run_session(
     is kept of this relay between sessions; without it, everything is learned anew. `credentials`: systemd's folder.
     `nudge`: poked when a link changes.
     """
-    started = time.monotonic()
+    clock = asyncio.get_running_loop().time
+    started = clock()
     memory = memory if memory is not None else RelayMemory()
     door = Door(relay, memory, hostname=hostname, timers=timers, interface=interface, credentials=credentials)
     offers: Capabilities | None = None
@@ -99,7 +99,7 @@ async def run_session(
         took=exchange.accepted if exchange is not None else 0,
         octets_out=counted.sent,
         octets_in=counted.received,
-        seconds=time.monotonic() - started,
+        seconds=clock() - started,
         alarm=alarm,
         offers=offers,
         line_works=door.wire is not None and door.wire.line_works,
