@@ -101,6 +101,7 @@ class Ledger:
         self._file_work = asyncio.Lock()
         self._follow_at = self._checkpoint_at = float("inf")
         self._turned: int | None = None
+        self._written_to = 0  # the journal file that took the last group, and is well
         self._in_trouble = self._closing = False
         self._task: asyncio.Task[None] | None = None
 
@@ -116,6 +117,7 @@ class Ledger:
         self._wake.set()
         if self._task is not None:
             await self._task
+        self._turned = None  # whatever was begun: nothing shall be left in any file
         if self._log.needed and await self.checkpoint():
             # The newest header still names the older files: one more, which needs nothing before it.
             with contextlib.suppress(SpoolError):
@@ -197,6 +199,7 @@ class Ledger:
     def _written(self, group: list[_Batch], voided: int, number: int | None, exc: BaseException | None) -> None:
         self._busy = False
         if number is not None:
+            self._written_to = number
             del self._void[:voided]
             for batch in group:
                 for note in batch.notes:
@@ -212,6 +215,7 @@ class Ledger:
                 self._void += [Note(Kind.ENDED, n.id) for n in batch.notes if n.kind in (Kind.ACCEPTED, Kind.LARGE)]
                 if not batch.done.done():
                     batch.done.set_exception(error)
+            self._written_to = 0
             self._checkpoint_at = 0.0
             self._wake.set()
         self._submit_soon()
@@ -257,8 +261,10 @@ class Ledger:
             if self._closing:
                 return
             now = loop.time()
-            if now >= self._checkpoint_at or (self._log.needed > 1 and not self._in_trouble):
+            if now >= self._checkpoint_at:
                 await self.checkpoint()
+            elif self._log.needed > 1 and not self._in_trouble:
+                await self.checkpoint(only_older=True)
             elif now >= self._follow_at or (self._held > MOST_HELD // 2 and not self._in_trouble):
                 async with self._file_work:
                     await self._follow()
@@ -269,10 +275,16 @@ class Ledger:
         async with self._file_work:
             await self._follow(wanted)
 
-    async def checkpoint(self) -> bool:
-        """Empty the journal into flushed pairs; False where the disk does not let us: it stays, and is tried again."""
+    async def checkpoint(self, *, only_older: bool = False) -> bool:
+        """Empty the journal into flushed pairs; False where the disk does not let us: it stays, and is tried again.
+
+        `only_older`: the file that is being written may stay as it is, if it has begun well.
+        """
         async with self._file_work:
-            self._checkpoint_at = float("inf")
+            if not only_older:
+                self._checkpoint_at = float("inf")
+            if self._turned is None and only_older and self._written_to == self._log.number:
+                self._turned = self._written_to
             try:
                 done = await self._checkpoint()
             except (SpoolError, OSError) as exc:

@@ -17,7 +17,7 @@ from gateway.spool.ids import Ids
 from gateway.spool.journal_state import JournalState, read_journal
 from gateway.spool.layout import Layout, checked_id, split_name
 from gateway.spool.lock import is_locked
-from gateway.spool.pairs import Place, content_octets
+from gateway.spool.pairs import Change, Place, content_octets
 from gateway.spool.record import MAX_RECORD_OCTETS, Record, decode_record
 from gateway.spool.writeahead import find_files
 
@@ -42,9 +42,7 @@ def read_removed(root: Path) -> Iterator[Record]:
 def read_record(root: Path, id: str) -> Record:
     """One message, waiting or removed. Raises NoSuchItem, SpoolError."""
     layout, disk = Layout(root), Disk()
-    change = _journal(disk, layout).changes.get(checked_id(id))
-    if change is not None and change.place in ("gone", "aside"):
-        raise NoSuchItem(f"{id}: no such message")
+    change = _change(disk, layout, id)
     octets = change.record if change is not None else None
     for folder in (layout.queue, layout.removed):
         if octets is None:
@@ -60,7 +58,7 @@ def read_record(root: Path, id: str) -> Record:
 def read_content(root: Path, id: str, limit: int) -> bytes:
     """The first `limit` octets of a message's content. Raises NoSuchItem, SpoolError."""
     layout, disk = Layout(root), Disk()
-    change = _journal(disk, layout).changes.get(checked_id(id))
+    change = _change(disk, layout, id)
     try:
         if change is not None and change.content is not None:
             return content_octets(disk, change.content)[:limit]
@@ -84,6 +82,14 @@ def read_state(root: Path, name: str) -> bytes | None:
         return read_file(Disk(), f"{Layout(root).state}/{os.path.basename(name)}", _STATE_LIMIT)
     except OSError:
         return None
+
+
+def _change(disk: Disk, layout: Layout, item: str) -> Change | None:
+    """What the journal says of one message; NoSuchItem where it says that it has ended or was set aside."""
+    change = _journal(disk, layout).changes.get(checked_id(item))
+    if change is not None and change.place in ("gone", "aside"):
+        raise NoSuchItem(f"{item}: no such message")
+    return change
 
 
 def _journal(disk: Disk, layout: Layout) -> JournalState:

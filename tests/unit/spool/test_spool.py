@@ -150,6 +150,18 @@ def test_many_commits_at_once_share_flushes(tmp_path: Path) -> None:
     asyncio.run(scene())
 
 
+def test_a_full_file_of_the_journal_is_emptied_without_giving_up_the_next(tmp_path: Path) -> None:
+    async def scene() -> None:
+        disk = FaultyDisk()
+        async with a_spool(tmp_path / "spool", disk=disk, journal_octets=64 * 1024) as spool:
+            for _ in range(60):  # a page each, fifteen pages a file
+                await put(spool)
+            await until(lambda: spool._ledger._log.needed == 1)
+            assert spool._ledger._log.number <= 5
+
+    asyncio.run(scene())
+
+
 def test_a_message_that_ends_before_its_files_exist_never_has_any(tmp_path: Path) -> None:
     async def scene() -> None:
         disk = FaultyDisk()
