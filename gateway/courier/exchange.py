@@ -65,7 +65,7 @@ class Exchange:
         self._ready: deque[Transaction] = deque()
         self._open: dict[Transaction, None] = {}  # begun and not over, in the order of their answers
         self._has_begun = False
-        self._last_answer = self._loop.time()
+        self._last_answer: float | None = None
         self._refused_bdat = False
         self._has_more = True
         self._settling = Settling(feed, self._room_made, self._has_trouble)
@@ -391,11 +391,13 @@ class Exchange:
     def _measure_waits(self, transaction: Transaction) -> None:
         """Where each message waits for answers, learn how many sessions at once would hide that."""
         now = self._loop.time()
-        seconds, self._last_answer = now - self._last_answer, now
+        before, self._last_answer = self._last_answer, now
+        if before is None:  # the first message also waits for its own envelope
+            return
         traffic = self._wire.traffic()
         if traffic is not None and self._memory.open_sessions == 1 and self._has_more:
             trips = 1 if self._pipelines else 3 + len(transaction.indices)
-            self._memory.useful_sessions = useful_sessions(seconds, trips, traffic.least_rtt)
+            self._memory.useful_sessions = useful_sessions(now - before, trips, traffic.least_rtt)
 
     def _forget(self, transaction: Transaction) -> None:
         transaction.is_over = True
