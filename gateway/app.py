@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from gateway.clock import Clock, SystemClock
 from gateway.config.rules import ScheduleFile
 from gateway.config.settings import Address, RelaySettings, Settings
+from gateway.connectivity import clockset
+from gateway.connectivity.clockwatch import ClockWatch
 from gateway.connectivity.monitor import Monitor
 from gateway.control.server import ControlServer
 from gateway.courier.contract import Feed, SessionEnd
@@ -112,6 +114,14 @@ class App:
         monitor = Monitor(settings, clock=self._clock, journal=self._journal, on_change=self._link_changed)
         await monitor.start()
         self._monitor = monitor
+        clock_watch = ClockWatch(
+            self._clock,
+            spool.load_state(clockset.STATE),
+            journal=self._journal,
+            on_step=lambda step: self._dispatcher.clock_stepped(step),
+            on_change=lambda: self._dispatcher.clock_changed(),
+            on_unsaved=self._unsaved,
+        )
         self._dispatcher = dispatcher = Dispatcher(
             settings,
             self.schedule,
@@ -122,7 +132,9 @@ class App:
             journal=self._journal,
             linger=waits.linger,
             grace=waits.close_grace,
+            clock_watch=clock_watch,
         )
+        clock_watch.start()
         self._reception = reception = Reception(
             settings,
             spool,
@@ -132,6 +144,7 @@ class App:
             when_leaves=dispatcher.leaves,
             refuses=dispatcher.refuses,
             relay_offers=self._relay_offers,
+            clock_not_set=lambda: not clock_watch.is_set,
         )
         drop = DropFolder(
             settings.spool, spool, journal=self._journal, head=partial(self._local_head, spool), classify=self._classify
@@ -163,6 +176,7 @@ class App:
             await self._close_console()
             await control.stop()
             await desk.console.close()
+            clock_watch.stop()
             await monitor.stop()
 
     async def _open_console(self) -> None:
@@ -275,6 +289,10 @@ class App:
         if hasattr(self, "_dispatcher"):
             self._dispatcher.links_changed()
             self._nudge.poke()
+
+    def _unsaved(self) -> None:
+        if hasattr(self, "_dispatcher"):
+            self._dispatcher.wake()
 
     def _sessions_to_add(self, relay: RelaySettings) -> int:
         known, memory = self._memories.get(relay.name, (None, None))

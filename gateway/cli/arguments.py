@@ -12,7 +12,6 @@ from gateway.errors import UsageError
 NOT_BUILT = {
     "init": "writes a first configuration",
     "doctor": "checks the installation",
-    "clock": "accepts a clock that looks wrong",
     "fetch": "pulls inbound mail",
     "export": "writes the queue to a file",
     "import": "reads a queue from a file",
@@ -126,6 +125,9 @@ def make_parser() -> Parser:
     mode = command("mode", "show or choose the mode", "tidegate mode offline --for 2h")
     mode.add_argument("mode", nargs="?", choices=["auto", "online", "offline", "stopped"])
     mode.add_argument("--for", dest="lasting", nargs="+", metavar="DURATION", help="then what was before comes back")
+
+    clock = command("clock", "say that the clock is right, whatever was seen before", "tidegate clock accept")
+    clock.add_argument("part", choices=["accept"])
 
     user = command("user", "the users who may sign in", "tidegate user add anna")
     user.set_defaults(user_parser=user)

@@ -45,6 +45,8 @@ def run_command(options: argparse.Namespace, path: Path | None, as_json: bool) -
             if lasting is not None and options.mode is None:
                 raise UsageError("--for needs a mode: tidegate mode offline --for 2h")
             return caller.said(caller.ask("mode", mode=options.mode, **{"for": lasting}), show.mode_line)
+        case "clock":
+            return caller.said(caller.ask("clock accept"), show.clock_line)
         case "link":
             return caller.link(options.words)
         case "watch":

@@ -129,6 +129,10 @@ def link_line(row: Row) -> str:
     return f"{where}: {state} since {instant(row['since'])}, {row['why']}{speed}{counted}"
 
 
+def clock_line(row: Row) -> str:
+    return f"accepted: it is {instant(row['clock'])}"
+
+
 def reloaded(row: Row) -> str:
     waiting = row["not_in_force"]
     return "reloaded" + (f"; not in force yet: {', '.join(waiting)}" if waiting else "")
@@ -137,6 +141,8 @@ def reloaded(row: Row) -> str:
 def status(row: Row) -> str:
     """The state in a few lines: mode, links, relay, windows, queue, sessions, what needs a look."""
     lines = [f"mode     {mode_line(row['mode'])}"]
+    if row.get("clock"):
+        lines.append(f"clock    {row['clock']}: windows wait; tidegate clock accept")
     lines += [f"link     {link_line(link)}" for link in row["links"]]
     relay = row["relay"]
     if relay is None:

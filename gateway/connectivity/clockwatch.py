@@ -37,7 +37,8 @@ class ClockStep:
 class ClockWatch:
     """`on_step` is called, in the loop, after a step or a sleep; `on_change` when the clock becomes set or not.
 
-    `saved` is the spool's state `clockset.STATE`; when `take_unsaved` gives octets, the owner writes them there.
+    `saved` is the spool's state `clockset.STATE`; when `take_unsaved` gives octets, the owner writes them there;
+    `on_unsaved` says that there are some.
     """
 
     def __init__(
@@ -49,10 +50,11 @@ class ClockWatch:
         on_step: Callable[[ClockStep], None],
         on_change: Callable[[], None],
         host: ClockHost | None = None,
+        on_unsaved: Callable[[], None] = lambda: None,
         built: float = clockset.BUILT,
     ) -> None:
         self._clock, self._journal, self._built = clock, journal, built
-        self._on_step, self._on_change = on_step, on_change
+        self._on_step, self._on_change, self._on_unsaved = on_step, on_change, on_unsaved
         self._host: ClockHost = host if host is not None else LinuxClocks()
         self._standing = clockset.decode(saved)
         self._unsaved = False
@@ -116,8 +118,10 @@ class ClockWatch:
 
     def _take(self, reading: clockset.Reading) -> None:
         standing = clockset.observe(self._standing, reading, self._built)
-        self._unsaved = self._unsaved or standing != self._standing
-        self._standing = standing
+        changed, self._standing = standing != self._standing, standing
+        if changed:
+            self._unsaved = True
+            self._on_unsaved()
 
     def _judge(self) -> None:
         was, first = self.is_set, not self.why

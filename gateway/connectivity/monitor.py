@@ -141,6 +141,14 @@ class Monitor:
         self.look()
         return tuple(watch.settings.name for watch in concerned)
 
+    def clock_stepped(self, seconds: float) -> None:
+        """The wall clock jumped: a link that failed is not kept waiting for an instant that has moved away (P7)."""
+        if seconds < 0:
+            latest = self._clock.now() + min(self._settings.queue.retry_interval, 3600.0)
+            for watch in self._watches.values():
+                watch.clock_stepped_back(latest)
+        self.time_passed()
+
     def look(self) -> None:
         """Read the kernel's facts again, and say so if anything follows from them."""
         if self._look():

@@ -76,6 +76,10 @@ class Watch:
             self._step(relay, Sign.AGAIN)
             self._again.pop(relay, None)
 
+    def clock_stepped_back(self, latest: float) -> None:
+        """No relay waits beyond this instant of the new time for its next chance."""
+        self._again = {relay: min(again, latest) for relay, again in self._again.items()}
+
     def distrust(self, why: str, try_again_at: float) -> None:
         """Somebody who knows (a hook) says that the line is gone, though the kernel sees nothing of it."""
         for relay in self._beliefs:

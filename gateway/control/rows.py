@@ -161,4 +161,5 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     files_changed: list[str] = []
     disk: DiskRow | None = None
     memory: int | None = None
+    clock: str | None = None  # why the clock is not set; null while it is
     timezone: str = "UTC"

@@ -277,6 +277,16 @@ class Desk:
         await self._dispatcher.settled()
         yield {"window": opening.window.name, "opens": self._iso(opening.opens), "closes": self._iso(opening.closes)}
 
+    async def op_clock_accept(self, arguments: dict[str, Any]) -> Answer:
+        """The operator says that the clock is right."""
+        del arguments
+        watch = self._dispatcher.clock_watch
+        if watch is None:
+            raise NotNow("nobody watches the clock")
+        watch.accept()
+        await self._dispatcher.settled()
+        yield {"clock": self._iso(self._clock.now()), "is_set": watch.is_set}
+
     async def op_simulate(self, arguments: dict[str, Any]) -> Answer:
         """When would the waiting messages leave under another schedule file?"""
         changed = schedule_file.read(Path(one_text(arguments, "file")), self._dispatcher.settings)

@@ -65,6 +65,7 @@ def report(
         files_changed=dispatcher.files_changed(),
         disk=DiskRow(free=free, reserve=reserve, set_aside=spool.set_aside_count()),
         memory=host.own_memory(),
+        clock=dispatcher.clock_why,
         timezone=str(zone),
     )
 

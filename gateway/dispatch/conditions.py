@@ -7,25 +7,34 @@ true it holds to the end of the session.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 
 from gateway.config.rules import Condition, WindowRule
 from gateway.dispatch.facts import MessageFacts
 from gateway.schedule.calendar import Opening
+
+AHEAD = 60.0
+"""Seconds by which mail may seem to come from the future: what time servers correct."""
 
 
 def is_met(window: WindowRule, messages: Iterable[MessageFacts], now: float) -> bool:
     """True if any term of `only_if` holds over the messages that this window admits and nobody holds; or it has none."""
     if not window.only_if:
         return True
-    urgent, count, octets, oldest = False, 0, 0, now
+    urgent, count, octets, age = False, 0, 0, 0.0
     for message in messages:
         if message.held or not window.admits(message.message_class, message.size):
             continue
         urgent = urgent or message.message_class == "urgent"
         count += 1
         octets += message.size
-        oldest = min(oldest, message.created)
-    return any(_holds(term, urgent, count, octets, now - oldest) for term in window.only_if)
+        age = max(age, _age(message.created, now))
+    return any(_holds(term, urgent, count, octets, age) for term in window.only_if)
+
+
+def _age(created: float, now: float) -> float:
+    """Seconds. Mail of a time that is still to come is from before a step of the clock: it must not wait for that time (P7)."""
+    return inf if created > now + AHEAD else now - created
 
 
 def _holds(term: Condition, urgent: bool, count: int, octets: int, age: float) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
+from math import inf
 
 from gateway.config.rules import WindowRule
 from gateway.config.settings import LinkSettings, RelaySettings, Settings
@@ -136,7 +137,23 @@ def _offline(message: MessageFacts, s: Situation, trace: Trace) -> Decision:
         blocked = blocked or verdict
     if blocked is not None:
         return blocked
+    if s.clock_why is not None:
+        return _without_a_clock(message, s, s.clock_why, trace)
     return _outside(message, s, trace)
+
+
+def _without_a_clock(message: MessageFacts, s: Situation, why: str, trace: Trace) -> Decision:
+    """Nobody knows which window is open: they wait; class urgent may use a link that is up anyway (DESIGN section 6)."""
+    if message.message_class != "urgent":
+        why = f"{why}; windows wait for it, or for tidegate clock accept"
+        _note(trace, "clock", "wait", why)
+        return Wait(NEVER, why)
+    _note(trace, "clock", "ok", f"{why}; class urgent may use a link that is up anyway")
+    due = _retry_due(message, s, -inf)
+    if due is not None:
+        _note(trace, "retry", "wait", f"next try {_when(due, s)}", *_line(s, "queue"))
+        return Wait(NextTry("time", due), f"next try {_when(due, s)}", due)
+    return _over_a_link(message, s, None, trace)
 
 
 def _in_opening(message: MessageFacts, s: Situation, opening: Opening, trace: Trace) -> Decision:

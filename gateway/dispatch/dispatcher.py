@@ -11,18 +11,23 @@ import contextlib
 import heapq
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
 from gateway.clock import Clock
 from gateway.config.rules import ScheduleFile
 from gateway.config.settings import ModeName, Settings
+from gateway.connectivity import clockset
+from gateway.connectivity.clockwatch import ClockStep, ClockWatch
 from gateway.connectivity.mode import judge_mode
 from gateway.connectivity.monitor import Monitor
 from gateway.courier.contract import SessionEnd
+from gateway.dispatch import clockstep
 from gateway.dispatch import orders as standing
 from gateway.dispatch.conditions import Conditions
 from gateway.dispatch.decide import GRACE, decide, fits_no_opening, why_never
 from gateway.dispatch.ends import is_late
 from gateway.dispatch.facts import Decision, Go, MessageFacts, Mode, OpenWindow, Push, Situation, facts_of
+from gateway.dispatch.keeping import StateKeeper
 from gateway.dispatch.order import order_key
 from gateway.dispatch.removals import Removals
 from gateway.dispatch.reports import Reporter
@@ -63,13 +68,24 @@ class Dispatcher:
         journal: Journal,
         linger: float = LINGER,
         grace: float = GRACE,
+        clock_watch: ClockWatch | None = None,
     ) -> None:
-        self.settings = settings
+        """Without a `clock_watch` the clock is taken to be right, and nobody tells of its steps."""
+        self.settings, self.clock_watch = settings, clock_watch
         self._spool, self._monitor = spool, monitor
         self._clock, self._journal = clock, journal
         self._linger_seconds = linger
-        self.timetable = Timetable(schedule, settings.mode, spool.load_state(standing.STATE), clock, self.reconsider)
-        self._settler = Settler(spool, lambda: self.settings, clock, journal, self.item_changed, self._late)
+        self.timetable = Timetable(
+            schedule,
+            settings.mode,
+            spool.load_state(standing.STATE),
+            clock,
+            self.reconsider,
+            lambda: not self.clock_why,
+        )
+        self._settler = Settler(
+            spool, lambda: self.settings, clock, journal, self.item_changed, self._late, lambda: not self.clock_why
+        )
         reporter = Reporter(spool, lambda: self.settings, clock, journal)
         self.removals = Removals(spool, reporter, clock, journal)
         self.sessions = Sessions(self, spool, self._settler, monitor, run_session, clock, journal, grace)
@@ -86,8 +102,14 @@ class Dispatcher:
         self._mode_known: tuple[Mode, str] | None = None
         self._opportunity_since = clock.now()
         self._uptime = Uptime()
-        self._stopping = self._disk_refused = False
+        self._stopping = False
+        self._stepped_back: Literal["at start", "seen"] | None = "at start"
         self._stamps = _stamps(settings)
+        self.keeper = StateKeeper(spool, journal)
+        self.keeper.add(standing.STATE, self.timetable.take_unsaved)
+        self.keeper.add(SpeedBook.STATE, self.sessions.take_unsaved_speeds)
+        if clock_watch is not None:
+            self.keeper.add(clockset.STATE, clock_watch.take_unsaved)
 
     # -- life --------------------------------------------------------------------------------------------------
 
@@ -113,6 +135,7 @@ class Dispatcher:
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
             await self._settler.drain()
+            await self.keeper.keep()
 
     def stop(self, grace: float) -> None:
         """Nothing new starts; what is in flight has so many seconds, then returns to the queue. `run` then returns."""
@@ -141,7 +164,7 @@ class Dispatcher:
     async def settled(self) -> None:
         """Orders just given are judged and on disk."""
         self._judge_mode()
-        await self._keep_orders()
+        await self._keep_states()
         self._wake.set()
 
     def verdict(self, entry: Entry, push: Push | None) -> Decision:
@@ -160,7 +183,7 @@ class Dispatcher:
     def _late(self, record: Record) -> str | None:
         """A sentence for the sender of a message that is later than its plan; None while it is not (DESIGN section 8)."""
         situation, facts = self.situation(), facts_of(record)
-        if not is_late(record, facts, situation):
+        if situation.clock_why is not None or not is_late(record, facts, situation):
             return None
         verdict = decide(facts, situation)
         if isinstance(verdict, Go) or verdict.next_try.at is None:
@@ -223,7 +246,14 @@ class Dispatcher:
             opportunity_since=self._opportunity_since,
             troubles=self.sessions.troubles.now,
             speed=self.sessions.speeds.known(self.settings.links),
+            clock_why=self.clock_why,
         )
+
+    @property
+    def clock_why(self) -> str | None:
+        """Why the clock is *not set*; None while it is."""
+        watch = self.clock_watch
+        return None if watch is None or watch.is_set else watch.why
 
     def facts(self, entry: Entry) -> MessageFacts:
         return self._facts(entry, self._pushed.get(entry.id), "outside" if entry.outside else "inside")
@@ -251,9 +281,44 @@ class Dispatcher:
         self._rescan = True
         self._wake.set()
 
+    def wake(self) -> None:
+        """There is something to be kept on disk."""
+        self._wake.set()
+
     def item_changed(self, item: str) -> None:
         self._fresh.add(item)
         self._wake.set()
+
+    def clock_stepped(self, step: ClockStep) -> None:
+        """The wall clock was set, or the machine slept. Nothing waits longer for it than an hour (P7)."""
+        now = self._clock.now()
+        # What was tried before a step back seems to come from the future: it belongs to the present opportunity all the same.
+        self._opportunity_since = min(self._opportunity_since, now)
+        if step.seconds < -clockstep.SLIGHT:
+            self._stepped_back = "seen"
+            self.sessions.troubles.clock_stepped_back(clockstep.latest_due(now, self.settings.queue, doubt=False))
+        self._monitor.clock_stepped(step.seconds)
+        self.timetable.clock_stepped(step.seconds)
+
+    def clock_changed(self) -> None:
+        """The clock has become set, or not set."""
+        self.timetable.clock_stepped()
+
+    async def _move_dues(self) -> None:
+        """After a step back: no Next Try further away than it would have been."""
+        stepped, self._stepped_back = self._stepped_back, None
+        if stepped is None:
+            return
+        now, queue = self._clock.now(), self.settings.queue
+        entries = tuple(self._spool.entries.values())
+        ids = clockstep.waiting_too_long(entries, now, queue, at_start=stepped == "at start")
+        try:
+            for first in range(0, len(ids), clockstep.SLICE):
+                part = ids[first : first + clockstep.SLICE]
+                await self._spool.update(part, clockstep.with_sooner_tries(now, queue))
+        except SpoolError as exc:
+            self._stepped_back = stepped  # asked again at the next wake
+            self._journal.record(Alarm("spool", f"Next Try cannot be moved after a step of the clock: {exc}"))
 
     def _arm(self) -> None:
         """One timer for the earliest moment at which time alone changes a decision."""
@@ -279,7 +344,8 @@ class Dispatcher:
     # -- the pump -----------------------------------------------------------------------------------------------
 
     async def _pump(self) -> None:
-        await self._keep_orders()
+        await self._keep_states()
+        await self._move_dues()
         self._judge_mode()
         now = self._clock.now()
         for edge in self.timetable.edges(now):
@@ -384,28 +450,18 @@ class Dispatcher:
         """Going Offline, stopping, the end of an opening: no new message; what is in flight has its grace."""
         situation = self.situation()
         may_go_on = situation.mode == "online" or (
-            situation.mode == "offline" and (bool(situation.open) or bool(self._pushed))
+            situation.mode == "offline"
+            and (bool(situation.open) or bool(self._pushed) or situation.clock_why is not None)
         )
         if not may_go_on:
             self.sessions.let_finish(inside_too=situation.mode == "stopped")
 
     # -- mode and orders ----------------------------------------------------------------------------------------
 
-    async def _keep_orders(self) -> None:
-        """What was ordered and measured, on disk. A disk that will not is told once, and asked again at the next wake."""
+    async def _keep_states(self) -> None:
+        """Orders that are over are dropped; what was ordered, measured and seen is on disk."""
         self.timetable.settle()
-        try:
-            if self.timetable.unsaved:
-                await self._spool.save_state(standing.STATE, standing.encode(self.timetable.orders))
-                self.timetable.unsaved = False
-            if self.sessions.speeds_unsaved:
-                await self._spool.save_state(SpeedBook.STATE, self.sessions.speeds.encode())
-                self.sessions.speeds_unsaved = False
-            self._disk_refused = False
-        except SpoolError as exc:
-            if not self._disk_refused:
-                self._journal.record(Alarm("spool", f"orders are in force and not on disk yet: {exc}"))
-            self._disk_refused = True
+        await self.keeper.keep()
 
     def _judge_mode(self) -> None:
         self._mode = mode, why = judge_mode(self.timetable.orders.mode, self._monitor.states)

@@ -64,7 +64,8 @@ class Situation:
     """All that is the same for every message at one moment.
 
     `opportunity_since`: when the present Online time began; a Next Try set before it is void (going Online makes all ASAP).
-    `speed`: bit/s by link name, as measured or guessed. `waited_out`: messages that fitted no opening and start first.
+    `speed`: bit/s by link name, as measured or guessed. `clock_why`: why the clock is *not set* (DESIGN section 6), None while
+    it is; then `open` holds only what an operator opened by hand.
     """
 
     now: float
@@ -78,6 +79,7 @@ class Situation:
     opportunity_since: float
     troubles: Mapping[str, RelayTrouble] = field(default_factory=dict)
     speed: Mapping[str, float] = field(default_factory=dict)
+    clock_why: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

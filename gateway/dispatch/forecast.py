@@ -59,6 +59,7 @@ def at_opening(situation: Situation, opening: Opening) -> Situation:
         open=tuple(OpenWindow(o) for o in situation.calendar.open_at(start)),
         links=tuple(replace(link, up=True) for link in situation.links),
         troubles={},
+        clock_why=None,
     )
 
 

@@ -16,6 +16,9 @@ from gateway.schedule.calendar import Once, Skip
 
 STATE = "orders"
 
+LONGEST_ORDER = 30 * 86400.0
+"""Seconds: an order that ends later than this is taken for one that another clock gave."""
+
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`mode_in_file` is what gateway.yaml said when `mode` was chosen; instants are seconds since 1970."""
@@ -75,6 +78,22 @@ def with_once(orders: Orders, once: Iterable[tuple[float, float]]) -> Orders:
 
 def with_skips(orders: Orders, skips: Iterable[tuple[str, float, float]]) -> Orders:
     return msgspec.structs.replace(orders, skips=tuple(skips))
+
+
+def stepped(orders: Orders, seconds: float, now: float) -> Orders:
+    """The clock jumped by so many seconds, to `now`: what an operator ordered for a while lasts as long as it would have.
+
+    What ends further away than any order reaches was given by another clock, before a start with one that is not set: a jump
+    forward from there brings it back into its own time, and moves it no further.
+    """
+    until = orders.mode_until
+    if until is not None and (seconds < 0 or until - (now - seconds) <= LONGEST_ORDER):
+        until = max(now, until + seconds)
+    once = tuple(
+        (opens + seconds, closes + seconds) if seconds < 0 or opens <= now - seconds < closes else (opens, closes)
+        for opens, closes in orders.once
+    )
+    return msgspec.structs.replace(orders, mode_until=until, once=once)
 
 
 def settled(orders: Orders, now: float) -> Orders:

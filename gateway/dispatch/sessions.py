@@ -114,6 +114,10 @@ class Sessions:
         )  # refused with 5.7.x when first in a session (P9), or often broken: others go first
         self._breaks: Counter[str] = Counter()
 
+    def take_unsaved_speeds(self) -> bytes | None:
+        unsaved, self.speeds_unsaved = self.speeds_unsaved, False
+        return self.speeds.encode() if unsaved else None
+
     # -- lanes --------------------------------------------------------------------------------------------------
 
     def clear(self) -> None:

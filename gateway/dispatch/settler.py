@@ -44,9 +44,11 @@ class Settler:
         journal: Journal,
         on_settled: Callable[[str], None],
         late: Callable[[Record], str | None],
+        clock_is_set: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`late(record)`: None while it waits as planned, else the sentence that says when it will leave."""
-        self._late = late
+        """`late(record)`: None while it waits as planned, else the sentence that says when it will leave. Nothing is given up
+        while the clock is not set."""
+        self._late, self._clock_is_set = late, clock_is_set
         self._reporter = Reporter(spool, settings, clock, journal)
         self._spool, self._settings, self._clock, self._journal = spool, settings, clock, journal
         self._on_settled = on_settled
@@ -128,7 +130,7 @@ class Settler:
     def _give_up(self, record: Record, applied: Applied) -> Applied:
         """After an attempt that failed for somebody: is their time up? (DESIGN section 8)"""
         tried = (*applied.deferred, *applied.doubtful)
-        why = has_expired(record, self._settings().queue) if tried else None
+        why = has_expired(record, self._settings().queue) if tried and self._clock_is_set() else None
         if why is None:
             return applied
         expired = []

@@ -30,8 +30,10 @@ class Timetable:
         saved: bytes | None,
         clock: Clock,
         on_change: Callable[[], None],
+        clock_is_set: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._clock, self._on_change = clock, on_change
+        """While the clock is not set, windows wait; what an operator opened by hand is open all the same."""
+        self._clock, self._on_change, self._clock_is_set = clock, on_change, clock_is_set
         self.schedule = schedule
         self.orders: Orders = standing.settled(standing.decode(saved, mode_in_file), clock.now())
         self.calendar = self._make_calendar()
@@ -46,8 +48,12 @@ class Timetable:
     def stop(self) -> None:
         self._engine.stop()
 
-    def clock_stepped(self) -> None:
-        """The wall clock was set: look at everything again."""
+    def clock_stepped(self, seconds: float = 0.0) -> None:
+        """The wall clock jumped by so many seconds, or became set or not: look at everything again."""
+        if seconds:
+            orders = standing.stepped(self.orders, seconds, self._clock.now())
+            if orders != self.orders:
+                self.change(orders)
         self._current = (0.0, 0.0, ())
         self._engine.clock_stepped()
         self._on_change()
@@ -56,7 +62,7 @@ class Timetable:
         """Those in progress, in file order."""
         since, until, openings = self._current
         if not since <= now < until:
-            openings = self.calendar.open_at(now)
+            openings = tuple(o for o in self.calendar.open_at(now) if o.once or self._clock_is_set())
             edge = self.calendar.next_edge(now)
             self._current = (now, edge if edge is not None else now + FAR, openings)
         return openings
@@ -74,6 +80,11 @@ class Timetable:
             WindowEdge(o.window.name, "open", o.closes) for o in openings if (o.window.name, o.opens) not in before
         ]
         return events
+
+    def take_unsaved(self) -> bytes | None:
+        """The orders, if they changed since this was asked last."""
+        unsaved, self.unsaved = self.unsaved, False
+        return standing.encode(self.orders) if unsaved else None
 
     # -- orders -----------------------------------------------------------------------------------------------
 

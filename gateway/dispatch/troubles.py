@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gateway.config.settings import QueueSettings
 from gateway.courier.contract import SessionEnd
 from gateway.dispatch.facts import RelayTrouble
@@ -52,6 +54,12 @@ class Troubles:
         for relay, count in self._counts.items():
             if count.kind == "broken":
                 self.now.pop(relay, None)
+
+    def clock_stepped_back(self, latest: float) -> None:
+        """None waits beyond this instant of the new time (P7)."""
+        for relay, trouble in self.now.items():
+            if trouble.until > latest:
+                self.now[relay] = replace(trouble, until=latest)
 
     def forget(self, relay: str) -> None:
         self.succeeded(relay)

@@ -1,0 +1,54 @@
+"""What a step of the clock means for mail that waits: no Next Try lies further away than it may (promise P7).
+
+Next Try is an instant on the wall clock. After a step forward it comes early, which does no harm; after a step back it would
+come as much too late as the clock was ahead, so it is moved. Starting with a clock that is behind the last try is such a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from gateway.config.settings import QueueSettings
+from gateway.dispatch.retry import DOUBT_WAIT
+from gateway.spool.entry import Entry
+from gateway.spool.record import Record
+
+LONGEST = 3600.0
+"""Seconds for which a step may keep mail from leaving."""
+
+SLIGHT = 60.0
+"""Seconds of a step back that change nothing: a time server's correction would else undo every doubled interval."""
+
+SLICE = 500
+"""Records changed at a time."""
+
+
+def latest_due(now: float, queue: QueueSettings, *, doubt: bool) -> float:
+    """No Next Try set before the step lies beyond this; a message in doubt keeps its ten minutes (DESIGN section 7)."""
+    longest = min(queue.retry_interval, LONGEST)
+    return now + (max(longest, DOUBT_WAIT) if doubt else longest)
+
+
+def waiting_too_long(entries: Iterable[Entry], now: float, queue: QueueSettings, *, at_start: bool) -> list[str]:
+    """IDs whose Next Try must be moved. At a start nobody knows of a step: those whose last try lies ahead of the clock."""
+    return [
+        entry.id
+        for entry in entries
+        if max(entry.due or now, entry.inside_due or now) > latest_due(now, queue, doubt=entry.doubt)
+        and (not at_start or (entry.last_try is not None and entry.last_try > now + SLIGHT))
+    ]
+
+
+def with_sooner_tries(now: float, queue: QueueSettings) -> Callable[[Record], None]:
+    """The change of one record, for `Spool.update`."""
+
+    def change(record: Record) -> None:
+        latest = latest_due(now, queue, doubt=record.doubt is not None)
+        if record.due is not None:
+            record.due = min(record.due, latest)
+        if record.inside_due is not None:
+            record.inside_due = min(record.inside_due, latest)
+        if record.last_try is not None:
+            record.last_try = min(record.last_try, now)
+
+    return change
