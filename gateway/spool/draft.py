@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from gateway.durable import Disk, remove_file
 from gateway.errors import SpoolError
@@ -31,6 +33,27 @@ class Drafts:
         self.disk, self.folder, self.room, self.on_disk = disk, folder, room, on_disk
         self.used = 0
         self.open: set[str] = set()
+        self._flushing = asyncio.Lock()
+        self._named = self._saved = self._lost = 0
+
+    async def save_names(self) -> None:
+        """Save the names that are in the folder now; one flush serves all who ask before it begins. Raises OSError.
+
+        A flush that fails fails all of them: a second one might say yes to what the first has lost (P10).
+        """
+        self._named += 1
+        mine = self._named
+        async with self._flushing:
+            if mine > max(self._saved, self._lost):
+                upto = self._named
+                try:
+                    await self.on_disk(partial(self.disk.fsync_dir, self.folder))
+                except OSError:
+                    self._lost = upto
+                    raise
+                self._saved = upto
+        if mine <= self._lost:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 class Draft:
@@ -107,28 +130,28 @@ class Draft:
         def save() -> None:
             disk = self._drafts.disk
             try:
-                try:
-                    self._put(descriptor, buffer, offset)
-                    if head:
-                        disk.write(descriptor, self._heads[head], 0)
-                    disk.fsync(descriptor)
-                finally:
-                    disk.close(descriptor)
-                disk.fsync_dir(self._drafts.folder)
-            except OSError:
-                remove_file(disk, self.path)
-                raise
+                self._put(descriptor, buffer, offset)
+                if head:
+                    disk.write(descriptor, self._heads[head], 0)
+                disk.fsync(descriptor)
+            finally:
+                disk.close(descriptor)
 
         try:
             self._drafts.room.spend(len(buffer))
-            await self._drafts.on_disk(save)
-        except OSError as exc:
-            raise spool_error(exc, "the content cannot be written") from exc
         except SpoolError:
+            self._drafts.used -= len(buffer)
             await self._drafts.on_disk(lambda: self._discard(descriptor))
             raise
-        finally:
-            self._drafts.used -= len(buffer)
+        # Octets and name are two matters, and take one time if they are flushed at once.
+        outcomes = await asyncio.gather(self._drafts.on_disk(save), self._drafts.save_names(), return_exceptions=True)
+        self._drafts.used -= len(buffer)
+        for outcome in outcomes:
+            if outcome is not None:
+                await self.discard()
+                if isinstance(outcome, OSError):
+                    raise spool_error(outcome, "the content cannot be written") from outcome
+                raise outcome
         return self._hashers[head].hexdigest()
 
     async def discard(self) -> None:

@@ -8,7 +8,8 @@
 
 A cut at any step leaves the notes in the journal, and start (`gateway.spool.recovery`) does the rest again. The event loop
 owns all state here; the journal is written on a thread of its own, since its flush must not wait for anything else; pairs,
-contents and checkpoints are done on up to three others: a checkpoint and the flush of large content may each take long.
+contents and checkpoints are done on up to six others, made as they are needed: flushes of large content and checkpoints wait for
+the disk, each for itself, and reads must not wait for them.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class Ledger:
         self._disk, self._layout, self._log, self._ended = disk, layout, log, ended
         self._journal, self._pace = journal, pace
         self._log_thread = Worker[int]("journal")
-        self._files_threads = ThreadPoolExecutor(3, "spool")
+        self._files_threads = ThreadPoolExecutor(6, "spool")
         self.pending: dict[str, Change] = {change.id: change for change in changes}
         self.on_wire: set[str] = set()
         self.live: Callable[[], tuple[list[str], int]] = lambda: ([], 0)

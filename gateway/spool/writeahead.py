@@ -29,7 +29,7 @@ FIRST_OCTETS = 512 * 1024
 GROUP_OCTETS = 1024 * 1024
 """A group is closed before it grows beyond this: it bounds memory and the time of one flush."""
 
-FEW_NOTES = 8
+FEW_NOTES = 16
 """Groups of so few notes are packed (zlib) if that saves a page; larger ones fill their pages anyway."""
 
 FREE_FILES = 5

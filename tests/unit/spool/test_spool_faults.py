@@ -287,3 +287,23 @@ def test_sectors_that_cannot_be_read_cost_no_start(tmp_path: Path) -> None:
             assert any(isinstance(event, Remark) and "pages of the journal" in event.what for event in events)
 
     asyncio.run(scene())
+
+
+def test_large_commits_at_once_share_the_flush_of_their_folder_and_its_failure(tmp_path: Path) -> None:
+    async def scene() -> None:
+        root, disk = tmp_path / "spool", FaultyDisk()
+        async with a_spool(root, disk=disk) as spool:
+            before = sum("fsync_dir" in call and "incoming" in call for call in disk.calls)
+            await asyncio.gather(*[put(spool, LARGE) for _ in range(12)])
+            flushes = sum("fsync_dir" in call and "incoming" in call for call in disk.calls) - before
+            assert flushes < 12
+            await spool._ledger.checkpoint()
+            disk.fail("fsync_dir", path="incoming", times=1)
+            outcomes = await asyncio.gather(*[put(spool, LARGE) for _ in range(6)], return_exceptions=True)
+            refused = [outcome for outcome in outcomes if isinstance(outcome, SpoolError)]
+            assert refused
+            await spool._ledger.checkpoint()
+            assert len(spool.entries) == 18 - len(refused)
+            assert names(root / "incoming") == set()
+
+    asyncio.run(scene())
