@@ -8,8 +8,8 @@
 
 A cut at any step leaves the notes in the journal, and start (`gateway.spool.recovery`) does the rest again. The event loop
 owns all state here; the journal is written on a thread of its own, since its flush must not wait for anything else; pairs,
-contents and checkpoints are done on up to six others, made as they are needed: flushes of large content and checkpoints wait for
-the disk, each for itself, and reads must not wait for them.
+contents and checkpoints are done on up to six others, made as they are needed: flushes of large content and checkpoints
+wait for the disk, each for itself, and reads must not wait for them.
 """
 
 from __future__ import annotations
