@@ -14,10 +14,11 @@ from gateway.clock import Clock
 from gateway.control.console_rows import GroupRow, QueueCount
 from gateway.control.rows import ForecastRow
 from gateway.desk.view import iso, next_try_of, next_try_row
-from gateway.dispatch.decide import decide, seconds_needed
+from gateway.dispatch.decide import decide
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.dispatch.facts import Decision, Go, MessageFacts, NextTry, Situation
 from gateway.dispatch.forecast import Forecast, at_opening, next_opening, speed_of
+from gateway.dispatch.openings import seconds_needed
 from gateway.spool.entry import Entry
 from gateway.spool.spool import Spool
 

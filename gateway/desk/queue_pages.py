@@ -18,9 +18,10 @@ from gateway.desk.arguments import one_of, one_text, texts, whole_number
 from gateway.desk.census import needs_a_look
 from gateway.desk.filter import parse_filter
 from gateway.desk.view import next_try_of, queue_row
-from gateway.dispatch.decide import decide, seconds_needed
+from gateway.dispatch.decide import decide
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.dispatch.facts import Go, Push, Situation
+from gateway.dispatch.openings import seconds_needed
 from gateway.errors import GatewayError
 from gateway.spool.entry import Entry
 from gateway.spool.spool import Spool

@@ -24,10 +24,11 @@ from gateway.courier.contract import SessionEnd
 from gateway.dispatch import clockstep
 from gateway.dispatch import orders as standing
 from gateway.dispatch.conditions import Conditions
-from gateway.dispatch.decide import GRACE, decide, fits_no_opening, why_never
+from gateway.dispatch.decide import GRACE, decide, fits_no_opening
 from gateway.dispatch.ends import is_late
 from gateway.dispatch.facts import Decision, Go, MessageFacts, Mode, OpenWindow, Push, Situation, facts_of
 from gateway.dispatch.keeping import StateKeeper
+from gateway.dispatch.openings import why_never
 from gateway.dispatch.order import order_key
 from gateway.dispatch.removals import Removals
 from gateway.dispatch.reports import Reporter

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gateway.config.settings import QueueSettings
-from gateway.dispatch.decide import FORESIGHT
 from gateway.dispatch.facts import MessageFacts, Situation
+from gateway.dispatch.openings import FORESIGHT
 from gateway.spool.record import Record
 
 FEWEST_ATTEMPTS = 3

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from gateway.dispatch.decide import decide, seconds_needed
+from gateway.dispatch.decide import decide
 from gateway.dispatch.facts import Go, MessageFacts, OpenWindow, Situation
+from gateway.dispatch.openings import seconds_needed
 from gateway.schedule.calendar import Opening
 
 
