@@ -20,6 +20,10 @@ MAX_HOPS = 50
 """RFC 5321 6.3 asks for a large threshold, at least 100 in theory; CASES S56 sets it."""
 
 _END = b"\r\n.\r\n"
+# Each begins with a plain octet, which the engine looks for faster than `find` and `count` do for two.
+_DOT = re.compile(rb"\r\n\.").search
+_BARE_CR = re.compile(rb"\r(?!\n)").search
+_BARE_LF = re.compile(rb"\n(?<!\r\n)").search
 # A dot with a bare LF, CR or NUL behind it was never put there for transparency: no line can have been so. It stays.
 _STUFFED = re.compile(rb"\r\n\.(?![\r\n\0])")
 _RECEIVED = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
@@ -38,7 +42,8 @@ class DotReader:
     def feed(self, block: bytes) -> tuple[bytes, bytes | None]:
         """The piece of content that is certain now, and, once the end was found, what followed it (else None)."""
         octets = self._held + block
-        dot = octets.find(b"\r\n.")  # one search for both: in most blocks no line begins with a dot
+        found = _DOT(octets)  # one search for both: in most blocks no line begins with a dot
+        dot = found.start() if found is not None else -1
         end = octets.find(_END, dot) if dot >= 0 else -1
         rest: bytes | None = None
         if end >= 0:
@@ -118,8 +123,7 @@ class Inspection:
         return piece
 
     def _take(self, piece: bytes) -> bytes:
-        # There are never more CR LF than CR or LF; so if CR and LF together are twice as many, none is alone.
-        if len(piece) - len(piece.translate(None, b"\r\n")) != 2 * piece.count(b"\r\n"):
+        if _BARE_CR(piece) or _BARE_LF(piece):
             if not self._repair:
                 self.refusal = self.refusal or replies.BARE_ENDINGS
                 return b""
