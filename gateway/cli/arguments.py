@@ -103,6 +103,7 @@ def make_parser() -> Parser:
         one.add_argument("id")
     tries = command("try", "send these messages now", "tidegate try ID ID")
     tries.add_argument("id", nargs="+")
+    tries.add_argument("--now", action="store_true", help="a dialled link may be raised for it")
     send = command("send", "send the queue now, over a link that is up", "tidegate send")
     send.add_argument("--now", action="store_true", help="a dialled link may be raised for it")
     send.add_argument("--force", action="store_true", help="class, size, budget and Next Try do not count")
@@ -150,7 +151,9 @@ def make_parser() -> Parser:
     console.add_argument("name", nargs="?", metavar="NAME", help="operator (default) or viewer")
 
     link = command("link", "the links and their state", "tidegate link")
-    link.add_argument("words", nargs="*", metavar="status | event IFACE up|down", help=argparse.SUPPRESS)
+    link.add_argument(
+        "words", nargs="*", metavar="status | up NAME | down NAME | event IFACE up|down", help=argparse.SUPPRESS
+    )
 
     schedule = command("schedule", "the schedule: check it, look ahead, change it", "tidegate schedule next -n 5")
     schedule.set_defaults(schedule_parser=schedule)

@@ -35,7 +35,7 @@ def run_command(options: argparse.Namespace, path: Path | None, as_json: bool) -
         case "show" | "explain":
             return caller.one(command, options.id)
         case "try":
-            return caller.said(caller.ask("try", ids=options.id), lambda row: row["text"])
+            return caller.said(caller.ask("try", ids=options.id, now=options.now), lambda row: row["text"])
         case "send":
             return caller.said(caller.ask("send", now=options.now, force=options.force), lambda row: row["text"])
         case "hold" | "release" | "remove" | "undo":
@@ -170,8 +170,14 @@ class Caller:
             if len(words) != 3 or words[2] not in ("up", "down"):
                 raise UsageError("a hook says: tidegate link event INTERFACE up|down")
             return self.said(self.ask("link event", interface=words[1], state=words[2]), show.link_line)
+        if words[:1] in (["up"], ["down"]):
+            if len(words) != 2:
+                raise UsageError(f"which link? tidegate link {words[0]} NAME")
+            return self.said(self.ask(f"link {words[0]}", name=words[1]), show.link_line)
         if words not in ([], ["status"]):
-            raise UsageError(f'"tidegate link {words[0]}" is not built yet; "tidegate link" shows the links')
+            raise UsageError(
+                f'"{words[0]}" is nothing that a link can do: status, up NAME, down NAME, event IFACE up|down'
+            )
         return self.said(self.ask("link"), show.link_line)
 
     def schedule(self, options: argparse.Namespace) -> int:

@@ -125,8 +125,10 @@ def link_line(row: Row) -> str:
         state = "up, not usable"
     speed = f", {row['speed'] / 1000:.0f} kbit/s" if row["speed"] else ""
     counted = f", {size(row['octets_in'])} in, {size(row['octets_out'])} out" if row["octets_in"] is not None else ""
+    call = f", {row['call']}" if row.get("call") not in (None, "down") else ""
+    call += f", {row['calls_left']} calls left today" if row.get("calls_left") is not None else ""
     where = f"{row['name']} ({row['kind']}, {row['interface']})"
-    return f"{where}: {state} since {instant(row['since'])}, {row['why']}{speed}{counted}"
+    return f"{where}: {state} since {instant(row['since'])}, {row['why']}{call}{speed}{counted}"
 
 
 def clock_line(row: Row) -> str:

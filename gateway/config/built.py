@@ -12,12 +12,10 @@ NOT_IN_FORCE: dict[str, tuple[str, ...]] = {
     "report_language": ("en",),
     "window.budget": ("none",),
     "window.fetch": ("none", "[]"),
-    "window.dial": ("no",),
 }
 """Said by the checker, at start and in `status`; the rest of the file is obeyed."""
 
 REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
-    "links.dial": ((), "money depends on it"),
     "links.budget": ((), "money depends on it"),
     "links.tariff": ((), "money depends on it"),
 }

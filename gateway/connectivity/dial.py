@@ -103,6 +103,16 @@ class Dialler:
         """Did we raise it, and is it not put down yet?"""
         return name in self._calls and self._calls[name].raised
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The links that can be called."""
+        return tuple(self._links)
+
+    @property
+    def raised(self) -> tuple[str, ...]:
+        """What we raised and have not put down, also of links that a reload took away."""
+        return tuple(name for name, calls in self._calls.items() if calls.raised)
+
     def calls_left(self, name: str) -> int | None:
         """How often it may be called today; None where there is no limit."""
         dial = self._dial(name)

@@ -84,6 +84,8 @@ class LinkRow(msgspec.Struct, frozen=True, kw_only=True):
     speed: float | None = None
     octets_in: int | None = None
     octets_out: int | None = None
+    call: str | None = None  # of a link that can be called: down, calling, raised, hanging up
+    calls_left: int | None = None  # today; null where there is no limit
 
 
 class RelayRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from gateway.desk.filter import Filter, parse_filter
 from gateway.desk.view import explanation, iso, queue_row, sending_row, state_of
 from gateway.dispatch.decide import decide
 from gateway.dispatch.dispatcher import Dispatcher
-from gateway.dispatch.facts import Go, Push, Situation
+from gateway.dispatch.facts import Go, Raise, Situation, Wish
 from gateway.dispatch.words import count_words, size_words
 from gateway.errors import GatewayError, NoSuchItem, NotNow, UsageError
 from gateway.events import Event, HeldItem, Journal, ReleasedItem, RemovedItem, RestoredItem
@@ -37,6 +38,9 @@ WATCH_BUFFER = 1000
 
 SLICE = 250
 """Messages judged before the event loop gets its turn."""
+
+LEAVE_GRACE = 10.0
+"""Seconds that what is in flight has when an operator puts a link down."""
 
 Answer = AsyncIterator[Any]
 
@@ -83,7 +87,7 @@ class Desk:
                 await asyncio.sleep(0)
             facts = self._dispatcher.facts(entry)
             states[state_of(facts, decide(facts, situation), entry.claimed)] += 1
-        yield status.report(self._dispatcher, self._spool, self._monitor, self._clock.now(), dict(states))
+        yield status.report(self._dispatcher, self._spool, self._clock.now(), dict(states))
 
     async def op_queue(self, arguments: dict[str, Any]) -> Answer:
         wanted = parse_filter(one_text(arguments, "filter", ""))
@@ -163,34 +167,60 @@ class Desk:
             if link.name in concerned:
                 yield status.link_row(link, situation)
 
+    async def op_link_up(self, arguments: dict[str, Any]) -> Answer:
+        """Call a dialled link; it stays up until `link down`."""
+        name = self._link(arguments)
+        await self._dispatcher.calls.raise_by_hand(name)
+        yield self._link_row(name)
+
+    async def op_link_down(self, arguments: dict[str, Any]) -> Answer:
+        """Put down a link that we raised; what is in flight has its grace."""
+        name = self._link(arguments)
+        await self._dispatcher.calls.put_down_by_hand(name, partial(self._dispatcher.sessions.leave, grace=LEAVE_GRACE))
+        yield self._link_row(name)
+
+    def _link(self, arguments: dict[str, Any]) -> str:
+        name = one_text(arguments, "name")
+        names = [link.name for link in self._dispatcher.settings.links]
+        if name not in names:
+            raise UsageError(f'there is no link "{name[:40]}"; links are {", ".join(names)}')
+        return name
+
+    def _link_row(self, name: str) -> Any:
+        situation = self._dispatcher.situation()
+        return next(status.link_row(link, situation) for link in situation.links if link.name == name)
+
     # -- sending ------------------------------------------------------------------------------------------------
 
     async def op_send(self, arguments: dict[str, Any]) -> Answer:
-        """`now` may dial: no dialled link can be raised by this version, so it changes nothing where none is up."""
-        push: Push = "force" if arguments.get("force") else "send"
+        """`now` may dial; `force`: class, size and Next Try do not count."""
+        wish = Wish("force" if arguments.get("force") else "send", bool(arguments.get("now")))
         ids = [entry.id for entry in list(self._spool.entries.values()) if not entry.held]
-        yield self._pushed(ids, push, len(self._spool.entries))
+        yield self._pushed(ids, wish, len(self._spool.entries))
 
     async def op_try(self, arguments: dict[str, Any]) -> Answer:
         ids = [await self._known(item) for item in texts(arguments, "ids")]
         held = [item for item in ids if self._spool.entries[item].held]
         if held:
             raise NotNow(f"{held[0]} is held by an operator; release it first")
-        yield self._pushed(ids, "force", len(ids))
+        yield self._pushed(ids, Wish("force", bool(arguments.get("now"))), len(ids))
 
-    def _pushed(self, ids: list[str], push: Push, asked: int) -> dict[str, Any]:
+    def _pushed(self, ids: list[str], wish: Wish, asked: int) -> dict[str, Any]:
         if not asked:
             raise NotNow("the queue is empty")
         if not ids:
             raise NotNow("every message is held by an operator")
-        going = self._dispatcher.push(ids, push)
+        going = self._dispatcher.push(ids, wish)
         sending = [item for item in ids if (entry := self._spool.entries.get(item)) is not None and entry.claimed]
         if not going and not sending:
-            raise NotNow(self._why_not(ids, push))
+            raise NotNow(self._why_not(ids, wish))
         octets = sum(self._spool.entries[item].size for item, _ in going)
         way = going[0][1] if going else None
         text = f"sending {count_words(len(going))}, {size_words(octets)}"
-        if way is not None:
+        relay = way.relay.name if isinstance(way, Go) else None
+        if isinstance(way, Raise):
+            text = f"{way.link} is called; then {text}"
+        elif way is not None:
             text += f", through {way.relay.name} over {way.link}"
         if sending:
             text += f"; {count_words(len(sending))} already being sent"
@@ -198,20 +228,20 @@ class Desk:
             "messages": len(going),
             "octets": octets,
             "ids": [item for item, _ in going],
-            "relay": way.relay.name if way is not None else None,
+            "relay": relay,
             "link": way.link if way is not None else None,
             "text": text,
         }
 
-    def _why_not(self, ids: list[str], push: Push) -> str:
+    def _why_not(self, ids: list[str], wish: Wish) -> str:
         """The commonest reason among those that cannot leave."""
         reasons = Counter(
-            verdict.why for item in ids[:1000] if not isinstance(verdict := self._verdict(item, push), Go)
+            verdict.why for item in ids[:1000] if not isinstance(verdict := self._verdict(item, wish), Go)
         )
         return f"nothing can leave now: {reasons.most_common(1)[0][0]}" if reasons else "nothing can leave now"
 
-    def _verdict(self, item: str, push: Push) -> Any:
-        return self._dispatcher.verdict(self._spool.entries[item], push)
+    def _verdict(self, item: str, wish: Wish) -> Any:
+        return self._dispatcher.verdict(self._spool.entries[item], wish)
 
     # -- holding and removing -----------------------------------------------------------------------------------
 

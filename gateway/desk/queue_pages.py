@@ -20,7 +20,7 @@ from gateway.desk.filter import parse_filter
 from gateway.desk.view import next_try_of, queue_row
 from gateway.dispatch.decide import decide
 from gateway.dispatch.dispatcher import Dispatcher
-from gateway.dispatch.facts import Go, Push, Situation
+from gateway.dispatch.facts import Go, Situation, Wish
 from gateway.dispatch.openings import seconds_needed
 from gateway.errors import GatewayError
 from gateway.spool.entry import Entry
@@ -162,17 +162,18 @@ class QueuePages:
                 why=None,
             )
             return
-        push: Push = "force" if action == "try" or arguments.get("force") else "send"
-        yield await self._sending_preview(entries, octets, push)
+        is_forced = action == "try" or bool(arguments.get("force"))
+        wish = Wish("force" if is_forced else "send", bool(arguments.get("now")))
+        yield await self._sending_preview(entries, octets, wish)
 
-    async def _sending_preview(self, entries: list[Entry], octets: int, push: Push) -> Preview:
+    async def _sending_preview(self, entries: list[Entry], octets: int, wish: Wish) -> Preview:
         going = going_octets = 0
         way: Go | None = None
         why: str | None = None
         for count, entry in enumerate(entries, 1):
             if count % SLICE == 0:
                 await asyncio.sleep(0)
-            verdict = self._dispatcher.verdict(entry, push)
+            verdict = self._dispatcher.verdict(entry, wish)
             if isinstance(verdict, Go):
                 going, going_octets, way = going + 1, going_octets + entry.size, way or verdict
             elif why is None:

@@ -6,7 +6,6 @@ from datetime import tzinfo
 
 from gateway import __version__
 from gateway.connectivity import host
-from gateway.connectivity.monitor import Monitor
 from gateway.connectivity.state import LinkState
 from gateway.control.rows import (
     DiskRow,
@@ -31,9 +30,7 @@ from gateway.spool.spool import Spool
 SESSIONS_SHOWN = 24
 
 
-def report(
-    dispatcher: Dispatcher, spool: Spool, monitor: Monitor, now: float, by_state: dict[str, int]
-) -> StatusReport:
+def report(dispatcher: Dispatcher, spool: Spool, now: float, by_state: dict[str, int]) -> StatusReport:
     """`by_state`: messages by their state, as the queue view counts them."""
     situation = dispatcher.situation()
     zone = situation.calendar.file.timezone
@@ -47,7 +44,7 @@ def report(
         version=__version__,
         running=True,
         mode=mode_row(dispatcher),
-        links=[link_row(state, situation) for state in monitor.states],
+        links=[link_row(state, situation) for state in situation.links],
         relay=relay_row(situation),
         window=window_row(situation),
         queue=QueueTotals(
@@ -79,6 +76,7 @@ def mode_row(dispatcher: Dispatcher) -> ModeRow:
 
 
 def link_row(state: LinkState, situation: Situation) -> LinkRow:
+    call = situation.calls.get(state.name)
     counted = None if state.interface == "default" else host.interface_octets(state.interface)
     return LinkRow(
         name=state.name,
@@ -91,6 +89,8 @@ def link_row(state: LinkState, situation: Situation) -> LinkRow:
         speed=situation.speed.get(state.name),
         octets_in=None if counted is None else counted[0],
         octets_out=None if counted is None else counted[1],
+        call=None if call is None else call.phase,
+        calls_left=None if call is None else call.left,
     )
 
 

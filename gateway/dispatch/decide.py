@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import inf
 
 from gateway.dispatch.explaining import Trace, line_of, note, rule_of, when
-from gateway.dispatch.facts import Check, Decision, Go, MessageFacts, NextTry, Situation, Wait
+from gateway.dispatch.facts import Check, Decision, Go, MessageFacts, NextTry, Raise, Situation, Wait
 from gateway.dispatch.openings import (
     NEVER,
     admission,
@@ -124,7 +124,8 @@ def _offline(message: MessageFacts, s: Situation, trace: Trace) -> Decision:
         verdict = _in_opening(message, s, opening, trace)
         if isinstance(verdict, Go):
             return verdict
-        blocked = blocked or verdict
+        if blocked is None or (isinstance(verdict, Raise) and not isinstance(blocked, Raise)):
+            blocked = verdict
     if blocked is not None:
         return blocked
     if s.clock_why is not None:
@@ -159,7 +160,7 @@ def _in_opening(message: MessageFacts, s: Situation, opening: Opening, trace: Tr
         return Wait(later(message, s, opening), "waits for the next opening after a failure", opening.closes)
     note(trace, "retry", "ok", "none due later")
     verdict = over_a_link(message, s, opening, trace)
-    if isinstance(verdict, Go):
+    if isinstance(verdict, Go | Raise):
         needed = seconds_needed(message.size, s.speed.get(verdict.link))
         if needed is None:
             note(trace, "time", "ok", "the speed of the line is not known yet, so everything is started")
@@ -171,7 +172,7 @@ def _in_opening(message: MessageFacts, s: Situation, opening: Opening, trace: Tr
 
 
 def _too_late(
-    message: MessageFacts, s: Situation, opening: Opening, verdict: Go, needed: float, trace: Trace
+    message: MessageFacts, s: Situation, opening: Opening, verdict: Go | Raise, needed: float, trace: Trace
 ) -> Decision:
     """It cannot finish before the end (rule 5): wait for an opening long enough; what fits none starts first in one."""
     window = opening.window

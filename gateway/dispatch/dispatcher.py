@@ -10,23 +10,27 @@ import asyncio
 import contextlib
 import heapq
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from gateway.clock import Clock
 from gateway.config.rules import ScheduleFile
 from gateway.config.settings import ModeName, Settings
-from gateway.connectivity import clockset
+from gateway.connectivity import clockset, dial
 from gateway.connectivity.clockwatch import ClockStep, ClockWatch
+from gateway.connectivity.dial import Dialler
 from gateway.connectivity.mode import judge_mode
 from gateway.connectivity.monitor import Monitor
 from gateway.courier.contract import SessionEnd
 from gateway.dispatch import clockstep
 from gateway.dispatch import orders as standing
+from gateway.dispatch.calls import STATE as CALLED
+from gateway.dispatch.calls import Calls
 from gateway.dispatch.conditions import Conditions
 from gateway.dispatch.decide import GRACE, decide, fits_no_opening
 from gateway.dispatch.ends import is_late
-from gateway.dispatch.facts import Decision, Go, MessageFacts, Mode, OpenWindow, Push, Situation, facts_of
+from gateway.dispatch.facts import Decision, Go, MessageFacts, Mode, OpenWindow, Raise, Situation, Wish, facts_of
 from gateway.dispatch.keeping import StateKeeper
 from gateway.dispatch.openings import why_never
 from gateway.dispatch.order import order_key
@@ -91,7 +95,24 @@ class Dispatcher:
         self.removals = Removals(spool, reporter, clock, journal)
         self.sessions = Sessions(self, spool, self._settler, monitor, run_session, clock, journal, grace)
         self._links_up = {state.name for state in monitor.states if state.up}
-        self._pushed: dict[str, Push] = {}
+        self._wishes: dict[str, Wish] = {}
+        self.calls = Calls(
+            Dialler(
+                settings.links,
+                spool.load_state(dial.STATE),
+                clock=clock,
+                journal=journal,
+                zone=schedule.timezone,
+                is_up=lambda name: any(link.name == name and link.up for link in monitor.states),
+                save=partial(spool.save_state, dial.STATE),
+                clock_is_set=lambda: not self.clock_why,
+            ),
+            spool.load_state(CALLED),
+            clock=clock,
+            journal=journal,
+            on_change=self.reconsider,
+            on_over=self._drop_calling_wishes,
+        )
         self._conditions = Conditions()
         self._wake = asyncio.Event()
         self._rescan = True
@@ -109,6 +130,7 @@ class Dispatcher:
         self.keeper = StateKeeper(spool, journal)
         self.keeper.add(standing.STATE, self.timetable.take_unsaved)
         self.keeper.add(SpeedBook.STATE, self.sessions.take_unsaved_speeds)
+        self.keeper.add(CALLED, self.calls.take_unsaved)
         if clock_watch is not None:
             self.keeper.add(clockset.STATE, clock_watch.take_unsaved)
 
@@ -118,6 +140,7 @@ class Dispatcher:
         """Work until `stop`; then what is in flight has `grace` seconds (see `stop`)."""
         unsubscribe = self._spool.subscribe(self.item_changed)
         self.timetable.start()
+        self.calls.recover()
         settling = asyncio.create_task(self._settler.run())
         removing = asyncio.create_task(self.removals.run())
         try:
@@ -127,6 +150,7 @@ class Dispatcher:
                 self._wake.clear()
             await self.sessions.wait()
         finally:
+            await self.calls.close()
             unsubscribe()
             self.timetable.stop()
             if self._timer is not None:
@@ -154,6 +178,7 @@ class Dispatcher:
         self.settings = settings
         self._stamps = _stamps(settings)
         self.timetable.replace(schedule, settings.mode)
+        self.calls.dialler.replace(settings.links, schedule.timezone)
 
     def files_changed(self) -> list[str]:
         """Files of the configuration that differ on disk from what is in force."""
@@ -168,9 +193,9 @@ class Dispatcher:
         await self._keep_states()
         self._wake.set()
 
-    def verdict(self, entry: Entry, push: Push | None) -> Decision:
+    def verdict(self, entry: Entry, wish: Wish | None) -> Decision:
         """What the decision says now, with or without an operator's wish."""
-        return decide(self._facts(entry, push, "outside" if entry.outside else "inside"), self.situation())
+        return decide(self._facts(entry, wish, "outside" if entry.outside else "inside"), self.situation())
 
     def leaves(self, entry: Entry) -> str | None:
         """When a message just accepted leaves, for its 250; None where that is now, or not to be said."""
@@ -211,19 +236,21 @@ class Dispatcher:
             self._journal.record(WindowEdge(opening.window.name, "skipped", opening.closes, "skipped by an operator"))
         return opening
 
-    def push(self, ids: Iterable[str], kind: Push) -> list[tuple[str, Go]]:
-        """`send` and `try`: those of the messages that can leave now are sent now. Returns them, with the way they go."""
-        situation, going = self.situation(), []
+    def push(self, ids: Iterable[str], wish: Wish) -> list[tuple[str, Go | Raise]]:
+        """`send` and `try`: those of the messages that can leave now are sent now, also over a line that is called for them if
+        the wish allows it. Returns them, with the way they go."""
+        situation = self.situation()
+        going: list[tuple[str, Go | Raise]] = []
         for item in ids:
             entry = self._spool.entries.get(item)
             if entry is None or entry.claimed:
                 continue
-            verdict = decide(self._facts(entry, kind, "outside" if entry.outside else "inside"), situation)
-            if isinstance(verdict, Go):
-                self._pushed[item] = kind
+            verdict = decide(self._facts(entry, wish, "outside" if entry.outside else "inside"), situation)
+            if isinstance(verdict, Go | Raise):
+                self._wishes[item] = wish
                 going.append((item, verdict))
         if going:
-            for name in {go.relay.name for _, go in going}:
+            for name in {go.relay.name for _, go in going if isinstance(go, Go)}:
                 self.sessions.troubles.waive(name)
             self._fresh.update(item for item, _ in going)
             self._wake.set()
@@ -243,11 +270,12 @@ class Dispatcher:
             mode_set=self.timetable.orders.mode,
             mode_why=self._mode[1],
             open=tuple(OpenWindow(opening, self._conditions.met(opening)) for opening in openings),
-            links=self._monitor.states,
+            links=self.calls.seen(self._monitor.states),
             opportunity_since=self._opportunity_since,
             troubles=self.sessions.troubles.now,
             speed=self.sessions.speeds.known(self.settings.links),
             clock_why=self.clock_why,
+            calls=self.calls.states(),
         )
 
     @property
@@ -257,9 +285,9 @@ class Dispatcher:
         return None if watch is None or watch.is_set else watch.why
 
     def facts(self, entry: Entry) -> MessageFacts:
-        return self._facts(entry, self._pushed.get(entry.id), "outside" if entry.outside else "inside")
+        return self._facts(entry, self._wishes.get(entry.id), "outside" if entry.outside else "inside")
 
-    def _facts(self, entry: Entry, push: Push | None, route: Route = "outside") -> MessageFacts:
+    def _facts(self, entry: Entry, wish: Wish | None, route: Route = "outside") -> MessageFacts:
         return MessageFacts(
             id=entry.id,
             created=entry.created,
@@ -271,7 +299,8 @@ class Dispatcher:
             last_try=entry.last_try,
             tries=entry.tries,
             doubt=entry.doubt,
-            push=push,
+            push=wish.push if wish is not None else None,
+            may_dial=wish is not None and wish.may_dial,
             route=route,
         )
 
@@ -352,6 +381,7 @@ class Dispatcher:
         for edge in self.timetable.edges(now):
             self._journal.record(edge)
             self._rescan = True
+        self.calls.openings_are(self.timetable.openings(now))
         if self._conditions.judge(self.timetable.openings(now), self._waiting(), now):
             self._rescan = True
         rescan, self._rescan = self._rescan, False
@@ -362,6 +392,11 @@ class Dispatcher:
         await self._decide_over(tuple(self._spool.entries) if rescan else tuple(fresh))
         self._end_what_may_not_go_on()
         self.sessions.start()
+        self.calls.start()
+        if (
+            not self._rescan and not self._fresh and not self._settler.unsettled
+        ):  # else somebody may still need the line
+            self.calls.hang_up_idle(self.sessions.is_busy)
         self._arm()
 
     async def _decide_over(self, ids: tuple[str, ...]) -> None:
@@ -371,16 +406,16 @@ class Dispatcher:
                 await asyncio.sleep(0)
             entry = self._spool.entries.get(item)
             if entry is None:
-                self._pushed.pop(item, None)
+                self._wishes.pop(item, None)
                 self.sessions.forget(item)
                 continue
             if entry.claimed:
                 continue
-            push = self._pushed.get(item)
+            wish = self._wishes.get(item)
             if entry.outside:
-                self._offer(self._facts(entry, push, "outside"), situation)
+                self._offer(self._facts(entry, wish, "outside"), situation)
             if entry.inside:
-                self._offer(self._facts(entry, push, "inside"), situation)
+                self._offer(self._facts(entry, wish, "inside"), situation)
 
     def _offer(self, message: MessageFacts, situation: Situation) -> None:
         verdict = decide(message, situation)
@@ -388,6 +423,8 @@ class Dispatcher:
             first = fits_no_opening(message, situation, verdict)
             key = order_key(message, starts_first=first, starts_last=message.id in self.sessions.suspects)
             self.sessions.offer(verdict, key, message.id)
+        elif isinstance(verdict, Raise):
+            self.calls.want(verdict)
         elif verdict.wake is not None:
             if verdict.wake == message.due:
                 heapq.heappush(self._dues, (verdict.wake, message.id))
@@ -404,16 +441,17 @@ class Dispatcher:
             return None
         if not (entry.outside if route == "outside" else entry.inside):
             return None
-        verdict = decide(self._facts(entry, self._pushed.get(item), route), self.situation())
+        verdict = decide(self._facts(entry, self._wishes.get(item), route), self.situation())
         return verdict if isinstance(verdict, Go) else None
 
     # -- what sessions ask ---------------------------------------------------------------------------------------
 
     def session_over(self, offered: set[str], end: SessionEnd) -> None:
         """An operator's wish ends with the session that tried it."""
-        for item in [i for i in self._pushed if i not in offered or end.why != "done"]:
-            del self._pushed[item]
-            self._fresh.add(item)
+        for item, wish in tuple(self._wishes.items()):
+            if (item not in offered or end.why != "done") and not (wish.may_dial and self.calls.is_calling):
+                del self._wishes[item]
+                self._fresh.add(item)
         if self._conditions.session_ended():
             self.reconsider()
         self._wake.set()
@@ -425,8 +463,11 @@ class Dispatcher:
 
     def links_changed(self) -> None:
         """The monitor's word. A link that came back is tried at once by what broke (DESIGN section 8)."""
+        self.calls.dialler.link_changed()
         up = {state.name for state in self._monitor.states if state.up}
         if up - self._links_up:
+            if any(state.kind == "dialled" for state in self._monitor.states if state.name in up - self._links_up):
+                self.sessions.troubles.another_line()
             self.line_is_back()
         self._links_up = up
         self.reconsider()
@@ -435,6 +476,12 @@ class Dispatcher:
         """Said by the kernel, or by a hook where the kernel saw nothing: what broke is tried at once."""
         self.sessions.troubles.line_is_back()
         self.reconsider()
+
+    def _drop_calling_wishes(self) -> None:
+        """No second call for what was asked for once."""
+        for item in [item for item, wish in self._wishes.items() if wish.may_dial]:
+            del self._wishes[item]
+            self._fresh.add(item)
 
     def linger(self, link: str) -> float:
         if self._mode[0] != "online" or self._stopping:
@@ -452,7 +499,7 @@ class Dispatcher:
         situation = self.situation()
         may_go_on = situation.mode == "online" or (
             situation.mode == "offline"
-            and (bool(situation.open) or bool(self._pushed) or situation.clock_why is not None)
+            and (bool(situation.open) or bool(self._wishes) or situation.clock_why is not None)
         )
         if not may_go_on:
             self.sessions.let_finish(inside_too=situation.mode == "stopped")

@@ -19,6 +19,14 @@ Push = Literal["send", "force"]
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """What an operator said, and whether a line may be called for it (`--now`)."""
+
+    push: Push
+    may_dial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class MessageFacts:
     """One message as the decision sees it, on one of its routes: recipients inside wait for no line (DESIGN section 6)."""
 
@@ -34,6 +42,7 @@ class MessageFacts:
     doubt: bool = False
     hold_note: str | None = None
     push: Push | None = None
+    may_dial: bool = False  # the operator's wish was said with `--now`
     route: Route = "outside"
 
 
@@ -51,6 +60,19 @@ class RelayTrouble:
     stubborn: bool = False
 
 
+Phase = Literal["down", "calling", "raised", "hanging up"]
+
+
+@dataclass(frozen=True, slots=True)
+class CallState:
+    """A link that can be called. `spent`: the openings in progress (window, beginning) that had their call; `left`: calls left
+    today, None where there is no limit."""
+
+    phase: Phase = "down"
+    spent: frozenset[tuple[str, float]] = frozenset()
+    left: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class OpenWindow:
     """An opening in progress, and whether its `only_if` is met (True where it has none)."""
@@ -65,7 +87,7 @@ class Situation:
 
     `opportunity_since`: when the present Online time began; a Next Try set before it is void (going Online makes all ASAP).
     `speed`: bit/s by link name, as measured or guessed. `clock_why`: why the clock is *not set* (DESIGN section 6), None while
-    it is; then `open` holds only what an operator opened by hand.
+    it is; then `open` holds only what an operator opened by hand. `calls`: links that can be called, by name.
     """
 
     now: float
@@ -80,6 +102,7 @@ class Situation:
     troubles: Mapping[str, RelayTrouble] = field(default_factory=dict)
     speed: Mapping[str, float] = field(default_factory=dict)
     clock_why: str | None = None
+    calls: Mapping[str, CallState] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +147,15 @@ class Wait:
     wake: float | None = None
 
 
-Decision = Go | Wait
+@dataclass(frozen=True, slots=True)
+class Raise(Wait):
+    """It stays until this link is up, which is to be called for it: for this opening, or (None) for an operator's `--now`."""
+
+    link: str = ""
+    opening: Opening | None = None
+
+
+Decision = Go | Wait  # and Raise, which is a way to wait
 
 
 def facts_of(record: Record, *, claimed: bool = False, push: Push | None = None) -> MessageFacts:

@@ -187,6 +187,24 @@ class Sessions:
                 lane.stop.set()
                 self._closing[name] = asyncio.get_running_loop().call_later(self._grace, lane.cut_off)
 
+    def is_busy(self, link: str) -> bool:
+        """Does a session use this link, or does anything wait for one?"""
+        return any(lane.link == link and (lane.tasks or lane.heap) for lane in self._lanes.values())
+
+    async def leave(self, link: str, grace: float) -> None:
+        """No new message over this link; returns when what is in flight has ended, at the latest after so many seconds."""
+        lanes = [lane for lane in self._lanes.values() if lane.link == link]
+        tasks = [task for lane in lanes for task in lane.tasks]
+        for lane in lanes:
+            lane.clear()
+            lane.stop.set()
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=grace)
+            for lane in lanes:
+                lane.cut_off()
+            if late:
+                await asyncio.wait(late)
+
     async def wait(self) -> None:
         """Until every session has ended."""
         while self._tasks:

@@ -55,6 +55,11 @@ class Troubles:
             if count.kind == "broken":
                 self.now.pop(relay, None)
 
+    def another_line(self) -> None:
+        """A line was raised: what another one did not reach may be reached over it. Refusals keep their time."""
+        for relay in [relay for relay, trouble in self.now.items() if not trouble.stubborn]:
+            self.now.pop(relay)
+
     def clock_stepped_back(self, latest: float) -> None:
         """None waits beyond this instant of the new time (P7)."""
         for relay, trouble in self.now.items():

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from gateway.config.settings import RelaySettings, Settings
 from gateway.connectivity.state import LinkState
-from gateway.dispatch.explaining import Trace, file_of, line_of, link_rule, link_settings, note, when
-from gateway.dispatch.facts import Decision, Go, MessageFacts, NextTry, RelayTrouble, Situation, Wait
+from gateway.dispatch.explaining import Trace, file_of, line_of, link_rule, link_settings, note, rule_of, when
+from gateway.dispatch.facts import (
+    CallState,
+    Decision,
+    Go,
+    MessageFacts,
+    NextTry,
+    Raise,
+    RelayTrouble,
+    Situation,
+    Wait,
+)
 from gateway.dispatch.openings import later, present
 from gateway.schedule.calendar import Opening
 
@@ -20,11 +30,12 @@ def over_a_link(
     links = [link for link in s.links if link.up]
     if s.mode == "online":
         links.sort(key=lambda link: link.kind != "permanent")
+    links.sort(key=lambda link: not _is_usable(link))
     if not links:
         why = "link down" if len(s.links) == 1 else "no link is up"
         detail = "; ".join(f"{link.name}: {link.why}" for link in s.links)
         note(trace, "link", "wait", f"{why} ({detail})", *line_of(s, "links"))
-        return Wait(present(opening), why)
+        return _call(message, s, opening, trace, pushed) or Wait(present(opening), why)
     best: Wait | None = None
     for link in links:
         note(trace, "link", "ok", f"{link.name} is up: {link.why}", *link_rule(s, link))
@@ -39,7 +50,69 @@ def over_a_link(
             if best is None or trouble.until < (best.wake or trouble.until):
                 best = waiting
     assert best is not None  # relays_for never returns nothing: decide() stopped without relays
+    if not any(_is_usable(link) for link in links):
+        call = _call(message, s, opening, trace, pushed)
+        if isinstance(call, Raise):
+            return call
     return best
+
+
+def _is_usable(link: LinkState) -> bool:
+    return link.up and (link.usable or link.kind != "permanent")
+
+
+def _call(message: MessageFacts, s: Situation, opening: Opening | None, trace: Trace, pushed: bool) -> Wait | None:
+    """A dialled link is raised only for a window with `dial: yes`, once an opening, or for an operator's `--now` (DESIGN
+    sections 5 and 6). None where there is nothing to call."""
+    by_window = opening is not None and opening.window.dial and s.mode == "offline"
+    blocked: Wait | None = None
+    for link in s.links:
+        call = s.calls.get(link.name)
+        if call is None or link.up:
+            continue
+        if not by_window and not message.may_dial:
+            if s.mode == "online":
+                note(trace, "dial", "wait", f"Online never calls {link.name}", *link_rule(s, link))
+            elif opening is not None:
+                note(
+                    trace,
+                    "dial",
+                    "wait",
+                    f"{opening.window.name} does not call {link.name}",
+                    *rule_of(s, opening.window, "dial"),
+                )
+            continue
+        why = _why_no_call(link, call, opening, message.may_dial)
+        if why is None:
+            if not any(_would_help(relay, s, opening, pushed) for relay in relays_for(s, link, opening)):
+                continue
+            reason = (
+                "an operator asked for it" if message.may_dial else f"{opening.window.name if opening else ''} calls"
+            )
+            note(trace, "dial", "ok", f"{link.name} is called: {reason}", *link_rule(s, link))
+            return Raise(present(opening), f"{link.name} is called", None, link.name, opening)
+        note(trace, "dial", "wait", why, *link_rule(s, link))
+        is_now = opening is None or call.phase != "down"
+        blocked = blocked or Wait(present(opening) if is_now or opening is None else later(message, s, opening), why)
+    return blocked
+
+
+def _why_no_call(link: LinkState, call: CallState, opening: Opening | None, by_operator: bool) -> str | None:
+    if call.phase == "calling":
+        return f"{link.name} is being called"
+    if call.phase == "hanging up":
+        return f"{link.name} is being put down"
+    if call.left == 0:
+        return f"{link.name} was called as often as it may be today (at_most)"
+    if by_operator or opening is None or (opening.window.name, opening.opens) not in call.spent:
+        return None
+    return f"{link.name} had its call in this opening of {opening.window.name}, and stays down until the next"
+
+
+def _would_help(relay: RelaySettings, s: Situation, opening: Opening | None, pushed: bool) -> bool:
+    """Another line may reach a relay that this one does not; a refused login it will not mend."""
+    trouble = s.troubles.get(relay.name)
+    return trouble is None or not trouble.stubborn or is_over(trouble, s, opening, pushed)
 
 
 def relays_for(s: Situation, link: LinkState, opening: Opening | None) -> tuple[RelaySettings, ...]:

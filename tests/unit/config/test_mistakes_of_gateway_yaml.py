@@ -76,7 +76,6 @@ ROWS = [
         "domains",
         "",
     ),
-    (LINE + "    kind: dialled\n    dial: {up: pon isp, down: poff isp}\n", 4, 5, "links.dial is not", "dial", ""),
     (LINE + "    budget: 200 MB per month\n", 3, 13, "and money depends on it", "200 MB per month", "must not look"),
     (LINE + "    tariff: {per_minute: 0.05}\n", 3, 5, "links.tariff is not built yet", "tariff", ""),
     # links
