@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl
 
 import jinja2
 import msgspec
-from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -242,10 +241,10 @@ def _template(name: str) -> str:
     return (files("gateway.console") / "templates" / name).read_text("utf-8")
 
 
-def _as_script(value: object) -> Markup:
+def _as_script(value: object) -> str:
     """JSON that may stand in a script element: nothing in it can end the element or begin a comment."""
     text = msgspec.json.encode(value).decode()
-    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 __all__ = ["Pages"]

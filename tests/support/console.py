@@ -23,9 +23,11 @@ PASSWORD = "correct horse battery"
 class ConsoleGateway(Gateway):
     """`notice` is what `serve` printed of the console; `console_port` and `code` are read from it."""
 
-    def __init__(self, folder: Path, settings: str = "", schedule: str | None = None, console: str = "") -> None:
+    def __init__(
+        self, folder: Path, settings: str = "", schedule: str | None = None, console: str = "", *, plain: bool = False
+    ) -> None:
         block = console or "console: {address: 127.0.0.1:0}\n"
-        super().__init__(folder, block + settings, schedule)
+        super().__init__(folder, block + settings, schedule, plain=plain)
         self.notice = ""
         self.console_port = 0
         self.code: str | None = None

@@ -5,7 +5,11 @@ function dialog(title, body, buttons, done) {
   const form = h("form", { method: "dialog" }, h("div", { class: "dg" }, h("h2", { id: "dialog-title" }, title), body), h("div", { class: "dgf" }, buttons));
   place.replaceChildren(form);
   place.returnValue = "";
-  place.onclose = () => done && done(place.returnValue, new FormData(form));
+  place.onclose = () => {
+    const filled = new FormData(form);
+    place.replaceChildren();
+    if (done) done(place.returnValue, filled);
+  };
   place.showModal();
 }
 

@@ -49,10 +49,10 @@ function renderDrawer({ subject, fields, message }) {
       h("section", {}, h("h3", {}, `Recipients, ${message.recipients.length}`), h("table", { class: "rc" }, h("tbody", {}, message.recipients.slice(0, 200).map((recipient) => {
         const [state, name, text] = STANDINGS[recipient.standing];
         const said = recipient.reply || "not tried yet";
-        const again = recipient.standing === "pending" && recipient.reply ? ["defer", "retry", "Tried again"] : [state, name, text];
+        const again = recipient.standing === "pending" && recipient.reply ? ["defer", "retry", "Tries again"] : [state, name, text];
         return h("tr", {}, h("td", {}, b(recipient.address), h("br"), h("span", { class: "rep" }, said)), h("td", { class: "nowrap num" }, h("span", { class: "st " + again[0] }, icon(again[1]), h("span", {}, b(again[2]))), recipient.at && h("div", { class: "muted" }, clock(recipient.at))));
       })))),
-      h("section", {}, h("h3", {}, "History"), h("ul", { class: "att" }, history(message))),
+      h("section", {}, h("h3", {}, "History"), h("ul", { class: "att" }, whatHappened(message))),
       h("section", {}, h("h3", {}, "Message"), h("dl", { class: "hd" }, facts(message).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]))),
       h("section", {}, h("details", {}, h("summary", {}, `Header, ${plural(fields.length, "field")}`), h("dl", { class: "hd" }, fields.map((field) => [h("dt", {}, field.name), h("dd", {}, field.value)]))))),
   ]);
@@ -61,7 +61,7 @@ function renderDrawer({ subject, fields, message }) {
   drawer.querySelector(".body").scrollTop = scroll;
 }
 
-function history(message) {
+function whatHappened(message) {
   const steps = [...message.steps].reverse(), items = [];
   if (message.next_try.at) items.push(h("li", { class: "fut" }, h("div", { class: "t" }, b("Next try planned"), h("span", {}, clock(message.next_try.at))), h("div", { class: "soft" }, message.next_try.window || "")));
   for (const step of steps) {

@@ -4,7 +4,7 @@ const TITLES = { queue: "Mail queue", schedule: "Schedule", sessions: "Sessions"
 
 function go(view, push = true) {
   S.view = view;
-  if (push) history_.push(view);
+  if (push) address.push(view);
   for (const link of document.querySelectorAll(".tabs [data-view]")) {
     if (link.dataset.view === view) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -23,7 +23,7 @@ function go(view, push = true) {
   scrollTo(0, 0);
 }
 
-const history_ = {
+const address = {
   push: (view) => history.pushState({ view }, "", view === "queue" ? "/" : "/" + view),
 };
 

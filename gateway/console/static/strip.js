@@ -82,7 +82,7 @@ function tick() {
   let label, count, sub;
   if (overview.mode.now === "online") [label, count, sub] = ["Next try", overview.queue.messages ? "at once" : "–", "Online sends as mail comes"];
   else if (overview.mode.now === "stopped") [label, count, sub] = ["Next window", "–", "sending is stopped"];
-  else if (opening) [label, count, sub] = ["Open for another", countdown((instant(opening.closes) - now()) / 1000), `${opening.window}, until ${clock(opening.closes)}`];
+  else if (opening && (!leaving || (overview.queue.forecast && overview.queue.forecast.messages))) [label, count, sub] = ["Open for another", countdown((instant(opening.closes) - now()) / 1000), `${opening.window}, until ${clock(opening.closes)}`];
   else if (leaving) [label, count, sub] = ["Mail leaves in", countdown((instant(leaving.at) - now()) / 1000), `${clock(leaving.at)} ${leaving.window}`];
   else if (overview.next) [label, count, sub] = ["Next window in", countdown((instant(overview.next.opens) - now()) / 1000), `${clock(overview.next.opens)}–${hm(overview.next.closes)} ${overview.next.window}`];
   else [label, count, sub] = ["Next window", "none", "the schedule has no opening ahead"];

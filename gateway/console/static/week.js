@@ -15,7 +15,7 @@ function renderWeek() {
 function drawDay(day) {
   const begins = instant(day.begins), length = instant(day.ends) - begins;
   const place = (iso) => (Math.max(begins, Math.min(begins + length, typeof iso === "number" ? iso : instant(iso))) - begins) / length;
-  const parts = [];
+  const parts = [], said = [], width = Math.max(200, $("#wk").clientWidth - 66);
   for (let hour = 1; hour < 24; hour += 1) parts.push(h("i", { class: "tick", style: { position: "absolute", top: "0", bottom: "0", left: percent(hour / 24), width: "1px", background: "var(--line)" } }));
   const often = new Map();
   for (const block of day.blocks) {
@@ -24,14 +24,19 @@ function drawDay(day) {
   }
   for (const [name, blocks] of often) {
     const from = place(blocks[0].opens), to = place(blocks.at(-1).closes), times = blocks.reduce((sum, block) => sum + block.times, 0);
-    parts.push(h("button", { type: "button", class: `bandb ${blocks[0].kind} ${picked(name)}`, style: { left: percent(from), width: percent(to - from) }, "aria-pressed": String(S.picked === name), "aria-label": visible(`${name}, ${dayName(day.date, { weekday: "long" })}, ${times} times from ${hm(blocks[0].opens)} to ${hm(blocks.at(-1).closes)}, ${KINDS[blocks[0].kind]}`), title: visible(name), onclick: () => pick(name) }));
-    for (const block of blocks) if (block.times === 1) parts.push(h("i", { class: `tickb ${block.kind} ${instant(block.closes) < now() ? "done" : ""}`, style: { left: percent(place(block.opens)), width: `max(2px, ${percent(place(block.closes) - place(block.opens))})` } }));
+    parts.push(h("button", { type: "button", class: `bandb ${blocks[0].kind} ${blocks[0].is_conditional ? "maybe" : ""} ${picked(name)}`, style: { left: percent(from), width: percent(to - from) }, "aria-pressed": String(S.picked === name), "aria-label": visible(`${name}, ${dayName(day.date, { weekday: "long" })}, ${times} times from ${hm(blocks[0].opens)} to ${hm(blocks.at(-1).closes)}, ${KINDS[blocks[0].kind]}`), title: visible(name), onclick: () => pick(name) }));
+    for (const block of blocks) if (block.times === 1 && !block.is_conditional) parts.push(h("i", { class: `tickb ${block.kind} ${instant(block.closes) < now() ? "done" : ""}`, style: { left: percent(place(block.opens)), width: `max(2px, ${percent(place(block.closes) - place(block.opens))})` } }));
   }
   for (const block of day.blocks) {
     if (often.has(block.window)) continue;
     const from = place(block.opens), to = place(block.closes), wide = to - from > 0.055, until = instant(block.opens) < begins;
-    parts.push(h("button", { type: "button", class: `blk ${block.kind} ${wide ? "wide" : ""} ${instant(block.closes) < now() ? "done" : ""} ${block.is_extra ? "extra" : ""} ${picked(block.window)}`, style: { left: percent(from), width: `max(4px, ${percent(to - from)})`, top: "4px", bottom: "4px" }, "aria-pressed": String(S.picked === block.window), "aria-label": visible(`${block.window}, ${clock(block.opens)} to ${clock(block.closes)}, ${block.by_hand ? "opened by hand" : KINDS[block.kind]}`), onclick: () => pick(block.window) },
-      wide && h("span", {}, block.window, " ", h("em", {}, until ? `until ${hm(block.closes)}` : block.is_extra ? "extra" : ""))));
+    const look = { class: `blk ${block.kind} ${wide ? "wide" : ""} ${instant(block.closes) < now() ? "done" : ""} ${block.is_extra ? "extra" : ""} ${picked(block.window)}`, style: { left: percent(from), width: `max(4px, ${percent(to - from)})`, top: "4px", bottom: "4px" }, onclick: () => pick(block.window) };
+    const words = `${clock(block.opens)} to ${clock(block.closes)}, ${block.by_hand ? "opened by hand" : KINDS[block.kind]}`;
+    said.push(`${block.window} ${words}`);
+    // What is too small to be hit by a finger is for the mouse; the list of windows beside has the same for everybody.
+    if ((to - from) * width < 24) parts.push(h("i", { ...look, "aria-hidden": "true", title: visible(`${block.window}, ${words}`) }));
+    else if (wide) parts.push(h("button", { ...look, type: "button", "aria-pressed": String(S.picked === block.window) }, h("span", {}, block.window, " ", h("em", {}, until ? `until ${hm(block.closes)}` : block.is_extra ? "extra" : "")), h("span", { class: "sr" }, ", " + words)));
+    else parts.push(h("button", { ...look, type: "button", "aria-pressed": String(S.picked === block.window), "aria-label": visible(`${block.window}, ${words}`) }));
   }
   for (const closed of day.closed) {
     const from = place(closed.begins), to = place(closed.ends);
@@ -40,7 +45,7 @@ function drawDay(day) {
   }
   if (day.is_today) parts.push(h("i", { class: "nowl", style: { left: percent(place(now())) } }));
   const names = day.closed.length ? `, closed in part by ${day.closed.map((closed) => closed.name).join(", ")}` : "";
-  return h("div", { class: "row", role: "group", "aria-label": visible(dayName(day.date, { weekday: "long", day: "numeric", month: "long" }) + names) }, parts);
+  return h("div", { class: "row", role: "group", "aria-label": visible(dayName(day.date, { weekday: "long", day: "numeric", month: "long" }) + names + (said.length ? ": " + said.join("; ") : "")) }, parts);
 }
 
 const picked = (name) => (S.picked === name ? "on" : "");
