@@ -121,6 +121,14 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class ConversationRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What was said with a relay about one message. `lines` begin with `C: ` (we), `S: ` (the relay) or `# `."""
+
+    at: str
+    relay: str
+    lines: list[str]
+
+
 class MessageReport(msgspec.Struct, frozen=True, kw_only=True, rename={"sender": "from", "message_class": "class"}):
     """One message in full. `header`: its header fields as they are, cut to 64 KiB; `files`: below the spool."""
 
@@ -147,6 +155,7 @@ class MessageReport(msgspec.Struct, frozen=True, kw_only=True, rename={"sender":
     next_try: NextTryRow
     checks: list[CheckRow]
     steps: list[StepRow]
+    conversations: list[ConversationRow]
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):

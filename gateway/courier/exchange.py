@@ -19,6 +19,7 @@ from gateway.courier.capabilities import Capabilities
 from gateway.courier.commands import refuse_beforehand
 from gateway.courier.content import BLOCK, Damaged
 from gateway.courier.contract import Feed, Phase, Timers
+from gateway.courier.dialogue import dialogue, went_wrong
 from gateway.courier.judge import SERVICE_CLOSING, judge
 from gateway.courier.memory import DISTRUST, RelayMemory
 from gateway.courier.pace import LEAST_AHEAD, MOST_UNANSWERED, Pace, useful_sessions
@@ -352,6 +353,9 @@ class Exchange:
     def _end_transaction(self, transaction: Transaction, *, complete: bool) -> None:
         parcel = transaction.parcel
         lost = self._wire.lost
+        heard = getattr(self._feed, "heard", None)  # not every feed wants to know what was said
+        if heard is not None and (transaction.mail is not None or lost is not None) and went_wrong(transaction):
+            heard(parcel.shipment.id, dialogue(transaction, self._offers, chunks=self._chunks, lost=lost))
         verdict = judge(
             transaction.facts(
                 complete=complete,

@@ -18,6 +18,7 @@ from gateway.control.accounts import ROLES, with_account
 from gateway.control.accounts import STATE as ACCOUNTS
 from gateway.control.console_rows import (
     CheckReport,
+    ConversationRow,
     MessageReport,
     Overview,
     RecipientRow,
@@ -121,6 +122,10 @@ class ConsoleReads(QueuePages):
             next_try=explained.next_try,
             checks=explained.checks,
             steps=self.history.steps(record.id, zone),
+            conversations=[
+                ConversationRow(at=iso(said.at, zone), relay=said.relay, lines=list(said.lines))
+                for said in self._dispatcher.sessions.conversations.of(record.id)
+            ],
         )
 
     async def op_source(self, arguments: dict[str, Any]) -> Answer:

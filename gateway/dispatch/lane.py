@@ -11,6 +11,7 @@ from gateway.clock import Clock
 from gateway.config.settings import RelaySettings
 from gateway.courier.capabilities import Capabilities
 from gateway.courier.contract import Phase, SessionEnd, Shipment
+from gateway.dispatch.conversations import Conversation, Conversations
 from gateway.dispatch.facts import Go
 from gateway.dispatch.order import Key
 from gateway.dispatch.retry import Opportunity
@@ -119,6 +120,7 @@ class LaneFeed:
         record: SessionRecord,
         succeeded: Callable[[], None],
         broken: Callable[[str], str | None],
+        conversations: Conversations | None = None,
     ) -> None:
         """`succeeded()`: a message was delivered. `broken(id)`: the line broke in this one; what to say if it often does."""
         self._succeeded, self._broken = succeeded, broken
@@ -126,6 +128,7 @@ class LaneFeed:
         self._clock, self._journal, self._recheck = clock, journal, recheck
         self._linger, self._opportunity = linger, opportunity
         self._sending, self.record = sending, record
+        self._conversations = conversations
         self._taken: dict[str, tuple[Claim, Go]] = {}
         self._wired: set[str] = set()
         self._relay_reports = False
@@ -220,6 +223,11 @@ class LaneFeed:
             claim, tuple(outcomes), self._lane.relay.name, self._opportunity(go), go.route, self._relay_reports
         )
         self._settler.put(settled)
+
+    def heard(self, id: str, lines: tuple[str, ...]) -> None:
+        """What was said about a message that did not go well."""
+        if self._conversations is not None:
+            self._conversations.note(id, Conversation(self._clock.now(), self._lane.relay.name, lines))
 
     def progress(self, id: str, phase: Phase, octets: int) -> None:
         row = self._sending.get(id)

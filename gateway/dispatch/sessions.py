@@ -15,6 +15,7 @@ from gateway.config.settings import RelaySettings, Settings
 from gateway.connectivity.monitor import Monitor
 from gateway.courier.capabilities import Capabilities
 from gateway.courier.contract import Feed, SessionEnd
+from gateway.dispatch.conversations import Conversations
 from gateway.dispatch.facts import Go
 from gateway.dispatch.lane import Lane, LaneFeed, Sending, SessionRecord
 from gateway.dispatch.order import Key
@@ -98,6 +99,7 @@ class Sessions:
     ) -> None:
         self._director, self._spool, self._settler, self._monitor = director, spool, settler, monitor
         self._run_session, self._clock, self._journal, self._grace = run_session, clock, journal, grace
+        self.conversations = Conversations()
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._closing: dict[tuple[str, str], asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -234,6 +236,7 @@ class Sessions:
             record,
             lambda: self._more_if_it_pays(lane),
             self._broken_in,
+            self.conversations,
         )
         interface = next((k.interface for k in self._director.settings.links if k.name == lane.link), "default")
         try:

@@ -44,6 +44,10 @@ def test_the_drawer_says_why_a_message_is_still_here(page: Any, branch: Any) -> 
     assert "schedule.yaml, line" in text
     assert "Put off" in text
     assert f"queue/{ids[7]}.eml" in text
+    said = drawer.locator("pre.smtp").inner_text()
+    assert "C: RCPT TO:<sales@partner.example.org>" in said
+    assert "S: 452 4.2.2 mailbox full, try later" in said
+    assert "octets of content" in said
     drawer.get_by_text("Header, ").click()
     assert "Received" in drawer.inner_text()
     with page.expect_download() as download:

@@ -53,12 +53,19 @@ function renderDrawer({ subject, fields, message }) {
         return h("tr", {}, h("td", {}, b(recipient.address), h("br"), h("span", { class: "rep" }, said)), h("td", { class: "nowrap num" }, h("span", { class: "st " + again[0] }, icon(again[1]), h("span", {}, b(again[2]))), recipient.at && h("div", { class: "muted" }, clock(recipient.at))));
       })))),
       h("section", {}, h("h3", {}, "History"), h("ul", { class: "att" }, whatHappened(message))),
+      message.conversations.length > 0 && h("section", {}, h("h3", {}, "SMTP conversation"), [...message.conversations].reverse().map((said, i) => h("details", { open: i === 0 }, h("summary", {}, `${clock(said.at)}:${said.at.slice(17, 19)} with ${said.relay}`), h("pre", { class: "smtp", tabindex: "0", "aria-label": "SMTP conversation" }, said.lines.map((line) => [h("span", { class: spoken(line) }, line), h("br")]))))),
       h("section", {}, h("h3", {}, "Message"), h("dl", { class: "hd" }, facts(message).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]))),
       h("section", {}, h("details", {}, h("summary", {}, `Header, ${plural(fields.length, "field")}`), h("dl", { class: "hd" }, fields.map((field) => [h("dt", {}, field.name), h("dd", {}, field.value)]))))),
   ]);
   drawer.hidden = false;
   $("#v-queue").classList.add("with");
   drawer.querySelector(".body").scrollTop = scroll;
+}
+
+function spoken(line) {
+  if (line.startsWith("C:")) return "c";
+  if (line.startsWith("#")) return "o";
+  return /^S: [45]/.test(line) ? "e" : "s";
 }
 
 function whatHappened(message) {
