@@ -95,6 +95,26 @@ class Records:
         except OSError as exc:
             raise spool_error(exc, f"the content of {item} cannot be read") from exc
 
+    async def small(self, item: str) -> tuple[bytes, Record, Content] | None:
+        """Record and verified content of a small message in one visit to the disk; None where part of it is in memory.
+
+        What is wrong with the files is left to `load` and `content` to find and to say.
+        """
+        if self._in_memory(item) is not None or item in self._ledger.pending:
+            return None
+        env, eml = (f"{self._layout.queue}/{item}.{kind}" for kind in ("env", "eml"))
+
+        def read() -> tuple[bytes, Record, Opened]:
+            stored = read_file(self._disk, env, MAX_RECORD_OCTETS)
+            record = decode_record(stored)
+            return stored, record, open_content(self._disk, [eml], record.size, record.sha256)
+
+        try:
+            stored, record, opened = await self._ledger.on_disk(read)
+        except (OSError, ValueError, ContentDamaged):
+            return None
+        return stored, record, self._content(opened)
+
     def _content(self, opened: Opened) -> Content:
         return Content(opened.size, opened.octets, opened.descriptor, disk=self._disk, on_disk=self._read_on_disk)
 

@@ -13,7 +13,7 @@ from gateway.events import Alarm, Journal, SetAside
 from gateway.spool.claims import Claim, Claims, Release
 from gateway.spool.content import Content
 from gateway.spool.entry import Entry
-from gateway.spool.layout import Layout, checked_id
+from gateway.spool.layout import SMALL, Layout, checked_id
 from gateway.spool.ledger import Ledger
 from gateway.spool.pairs import set_aside
 from gateway.spool.record import Record, decode_record, encode_record
@@ -68,6 +68,13 @@ class Sending:
         entry.claimed = True
         content: Content | None = None
         try:
+            if entry.size <= SMALL:
+                async with self._changing:
+                    found = await self._records.small(item)
+                    if found is not None and found[1].id == item:
+                        stored, record, content = found
+                        claim = self._claims.held[item] = Claim(record, content, stored)
+                        return claim
             # Hashing large content takes a while, in which records may change: outside of the lock, and then read again.
             content = await self._records.content(_decoded(item, await self._records.load(item)), verify=True)
             async with self._changing:

@@ -38,7 +38,7 @@ class Gateway:
     def __init__(self, folder: Path, settings: str = "", schedule: str | None = None, *, plain: bool = False) -> None:
         """`plain`: without the checks that tests want and that cost memory and time."""
         self.folder = folder
-        self._checks = () if plain else ("-X", "dev", "-W", "error")
+        self._checks = () if plain else ("-W", "error")
         self.config = folder / "gateway.yaml"
         self.spool = folder / "spool"
         self.log: list[str] = []
