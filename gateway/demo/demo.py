@@ -33,6 +33,9 @@ from gateway.maillog import MailLog, render
 
 MARK = "made by tidegate demo; its contents are removed at each start"
 
+PORT, CONSOLE = 2525, 8025
+"""On another SMTP port, the console takes any that is free."""
+
 RATE = 256_000.0
 """Bit/s of the simulated line."""
 
@@ -48,6 +51,9 @@ mode: offline
 
 listen:
   - address: 127.0.0.1:{port}
+
+console:
+  address: 127.0.0.1:{console}
 
 links:
   - name: line
@@ -105,7 +111,9 @@ async def _demo(folder: Path, port: int, out: TextIO, environ: Mapping[str, str]
     relay = DemoRelay(RATE)
     await relay.start()
     try:
-        (folder / "gateway.yaml").write_text(SETTINGS.format(folder=folder, port=port, relay=relay.port))
+        (folder / "gateway.yaml").write_text(
+            SETTINGS.format(folder=folder, port=port, relay=relay.port, console=CONSOLE if port == PORT else 0)
+        )
         (folder / "schedule.yaml").write_text(SCHEDULE.format(folder=folder))
 
         def read_files() -> tuple[Settings, ScheduleFile]:
@@ -127,7 +135,7 @@ async def _demo(folder: Path, port: int, out: TextIO, environ: Mapping[str, str]
         helpers: list[asyncio.Task[None]] = []
 
         def ready(addresses: list[Address]) -> None:
-            _tell(out, folder, addresses)
+            _tell(out, folder, addresses, app.console_notice)
             helpers.append(asyncio.create_task(_play(app, addresses[0].port, out)))
             if show is not None:
                 helpers.append(asyncio.create_task(show.run()))
@@ -146,12 +154,13 @@ async def _demo(folder: Path, port: int, out: TextIO, environ: Mapping[str, str]
     return Exit.OK
 
 
-def _tell(out: TextIO, folder: Path, addresses: list[Address]) -> None:
+def _tell(out: TextIO, folder: Path, addresses: list[Address], console: str | None) -> None:
     tidegate = f"{Path(sys.argv[0])} -c {folder}/gateway.yaml"
     print(
         f"ready {addresses[0]}\n"
         "\n"
         "  The line is down by plan: mail is accepted and held. Every minute a window opens for 20 seconds.\n"
+        f"  In a browser: {console or 'no console: its port is taken'}\n"
         "  In another terminal:\n"
         f"    {tidegate} queue            what waits, and when it leaves\n"
         f"    {tidegate} explain ID       why a message is still here\n"
