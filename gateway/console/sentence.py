@@ -95,7 +95,11 @@ def size(octets: int) -> str:
     for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if octets >= scale:
             value = octets / scale
-            return f"{value:.0f} {unit}" if value >= 99.5 else f"{value:.1f} {unit}".replace(".0 ", " ")
+            return (
+                f"{value:.0f} {unit}"
+                if value >= (9.95 if unit == "kB" else 99.5)
+                else f"{value:.1f} {unit}".replace(".0 ", " ")
+            )
     return f"{octets} B"
 
 

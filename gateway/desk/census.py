@@ -25,7 +25,7 @@ from gateway.spool.spool import Spool
 SHORT = 2000
 """Messages up to which a queue is counted at once."""
 
-SLICE = 250
+SLICE = 50
 """Messages judged before the event loop gets its turn."""
 
 SHARE = 20

@@ -7,7 +7,9 @@ Filters and some orders need every record; they are read a slice at a time, and 
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections.abc import AsyncIterator, Iterable
+from itertools import islice
 from typing import Any, Protocol
 
 from gateway.clock import Clock
@@ -28,6 +30,7 @@ from gateway.spool.spool import Spool
 
 MOST_ROWS = 500
 SLICE = 200
+TOGETHER = 50
 SORTS = ("created", "id", "size", "next", "from", "to", "status")
 SHOWS = ("all", "look", "waiting", "deferred", "held", "sending", "window", "asap", "time", "never")
 
@@ -73,8 +76,8 @@ class QueuePages:
             keyed = [(await self._next_key(entry, situation, n), entry) for n, entry in enumerate(entries, 1)]
         else:
             keyed = [(_entry_key(entry, sort), entry) for entry in entries]
-        keyed.sort(key=lambda pair: pair[0], reverse=descending)
-        rows = [row async for _, row in self._read([e for _, e in keyed[offset : offset + limit]], situation)]
+        cut = _cut(keyed, offset, limit, descending=descending)
+        rows = [row async for _, row in self._read(cut, situation)]
         yield PageReport(
             rows=rows,
             total=len(keyed),
@@ -126,12 +129,13 @@ class QueuePages:
         return (order, next_try.at or 0.0), entry.id
 
     async def _read(self, entries: Iterable[Entry], s: Situation) -> AsyncIterator[tuple[Entry, QueueRow]]:
-        for count, entry in enumerate(entries, 1):
-            if count % SLICE == 0:
-                await asyncio.sleep(0)
-            row = await self._row(entry, s)
-            if row is not None:
-                yield entry, row
+        """Several records at once: each read is a way to another thread and back."""
+        waiting = iter(entries)
+        while batch := list(islice(waiting, TOGETHER)):
+            rows = await asyncio.gather(*(self._row(entry, s) for entry in batch))
+            for entry, row in zip(batch, rows, strict=True):
+                if row is not None:
+                    yield entry, row
 
     async def _row(self, entry: Entry, s: Situation) -> QueueRow | None:
         """None for one that ended while we were looking."""
@@ -191,6 +195,17 @@ class QueuePages:
             relay=None if way is None else way.relay.name,
             why=why,
         )
+
+
+def _cut(keyed: list[tuple[Key, Entry]], offset: int, limit: int, *, descending: bool) -> list[Entry]:
+    """One page in order. Of a long queue only what comes before its end is put in order."""
+    end = offset + limit
+    if end * 20 < len(keyed):
+        pick = heapq.nlargest if descending else heapq.nsmallest
+        ordered = pick(end, keyed, key=lambda pair: pair[0])
+    else:
+        ordered = sorted(keyed, key=lambda pair: pair[0], reverse=descending)
+    return [entry for _, entry in ordered[offset:end]]
 
 
 def _row_key(row: QueueRow, sort: str, entry: Entry) -> Key:

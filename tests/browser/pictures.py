@@ -10,7 +10,7 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 from tests.browser.office import fill, office
-from tests.support.console import ConsoleGateway
+from tests.support.console import PASSWORD, ConsoleGateway
 
 CHROMIUM = "/usr/bin/chromium"
 README = Path("contrib/console.png")
@@ -19,7 +19,7 @@ README = Path("contrib/console.png")
 def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "build/screenshots")
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as work, office(Path(work)) as (gateway, _), sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as work, office(Path(work), with_password=True) as (gateway, _), sync_playwright() as playwright:
         ids = fill(gateway)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for theme in ("light", "dark"):
@@ -41,6 +41,9 @@ def _views(page: Page, gateway: ConsoleGateway, ids: list[str], folder: Path, na
         page.screenshot(path=folder / f"{view}-{name}.png", full_page=True)
 
     page.goto(address)
+    shoot("signin")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
     page.wait_for_selector("#chart svg")
     shoot("queue")
     page.locator(f"tr[data-id='{ids[7]}'] .ts").click()

@@ -37,7 +37,7 @@ async function sendQueue() {
     h("p", {}, text), costs(plain),
     more > 0 && h("label", { class: "opt" }, h("input", { type: "checkbox", name: "force" }), b("Also send what limits hold back"), h("span", { class: "muted" }, `${more}, ${size(forced.going_octets - plain.going_octets)}`), h("small", {}, "Class, size, and Next Try do not count, once.")),
     plain.messages > forced.going && forced.why && h("p", {}, `${plural(plain.messages - forced.going, "message")} cannot leave: ${forced.why}.`),
-  ], [cancel(overview.next ? `Wait for ${clock(overview.next.opens)}` : "Cancel"), forced.going > 0 && confirm_("Send", "pri", "send")], (value, form) => {
+  ], [cancel(outside && whenMailLeaves() ? `Wait for ${clock(whenMailLeaves().at)}` : "Cancel"), forced.going > 0 && confirm_("Send", "pri", "send")], (value, form) => {
     if (value === "ok") doing(async () => toast(capital((await call("POST", "/send", form.get("force") ? { force: true } : {})).text) + "."));
   });
 }

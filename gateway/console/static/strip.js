@@ -78,7 +78,7 @@ function tick() {
   const wallClock = wall();
   $("#wallclock").textContent = `${dayName(wallClock, { weekday: "short", day: "numeric", month: "short" })} ${wallClock.slice(11, 19)}`;
   const opening = overview.open[0];
-  const leaving = overview.queue.groups.map((g) => g.next_try).find((next) => next.kind === "window" && next.at && instant(next.at) > now());
+  const leaving = whenMailLeaves();
   let label, count, sub;
   if (overview.mode.now === "online") [label, count, sub] = ["Next try", overview.queue.messages ? "at once" : "–", "Online sends as mail comes"];
   else if (overview.mode.now === "stopped") [label, count, sub] = ["Next window", "–", "sending is stopped"];
@@ -95,6 +95,9 @@ function tick() {
 }
 let lastEdge = 0;
 
+// The first opening ahead in which something leaves.
+const whenMailLeaves = () => S.standing.overview.queue.groups.map((g) => g.next_try).find((next) => next.kind === "window" && next.at && instant(next.at) > now());
+
 function renderDay() {
   const { overview } = S.standing;
   const begins = instant(overview.day_begins), ends = begins + 26 * 36e5;
@@ -103,7 +106,7 @@ function renderDay() {
   for (let t = begins + 36e5; t < ends; t += 36e5) {
     lane.push(h("i", { class: "tick", style: { left: percent(place(t)) } }));
     const shown = new Date(t + zoneMinutes() * 6e4).toISOString().slice(11, 16);
-    if (Number(shown.slice(0, 2)) % 2 === 0 && Math.abs(t - now()) > 40 * 6e4) axis.push(h("span", { class: Number(shown.slice(0, 2)) % 6 ? "o" : "", style: { left: percent(place(t)) } }, shown));
+    if (Number(shown.slice(0, 2)) % 2 === 0 && Math.abs(t - now()) > 70 * 6e4) axis.push(h("span", { class: Number(shown.slice(0, 2)) % 6 ? "o" : "", style: { left: percent(place(t)) } }, shown));
   }
   const said = [];
   const groups = new Map(overview.queue.groups.filter((g) => g.next_try.kind === "window").map((g) => [g.next_try.window + g.next_try.at, g]));

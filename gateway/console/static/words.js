@@ -6,7 +6,7 @@ function size(octets) {
   if (octets < 1000) return `${octets} B`;
   for (const [unit, scale] of [["kB", 1e3], ["MB", 1e6], ["GB", 1e9]]) {
     const value = octets / scale;
-    if (value < 999.5 || unit === "GB") return `${value < 99.5 ? value.toFixed(1).replace(".0", "") : Math.round(value)} ${unit}`;
+    if (value < 999.5 || unit === "GB") return `${value < (unit === "kB" ? 9.95 : 99.5) ? value.toFixed(1).replace(".0", "") : Math.round(value)} ${unit}`;
   }
 }
 
