@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import unicodedata
 from collections.abc import Sequence
 from datetime import datetime, tzinfo
@@ -13,8 +14,12 @@ def safe(text: str) -> str:
     return "".join(c if c.isprintable() and unicodedata.category(c) != "Cf" else f"\\x{ord(c):02x}" for c in text)
 
 
+ENDLESS = 100_000
+
+
 def columns() -> int:
-    return shutil.get_terminal_size((100, 24)).columns
+    """Of the terminal; a pipe or a file gets everything, since whoever reads it can cut for himself."""
+    return shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else ENDLESS
 
 
 def table(

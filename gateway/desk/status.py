@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import tzinfo
+from typing import Literal
 
 from gateway import __version__
 from gateway.connectivity import host
+from gateway.connectivity.ledger import BudgetState
 from gateway.connectivity.state import LinkState
 from gateway.control.rows import (
+    BudgetRow,
     DiskRow,
     ForecastRow,
     LinkRow,
@@ -24,6 +27,7 @@ from gateway.dispatch.dispatcher import Dispatcher
 from gateway.dispatch.facts import Situation
 from gateway.dispatch.forecast import forecast
 from gateway.dispatch.lane import SessionRecord
+from gateway.dispatch.meter import Meter
 from gateway.schedule.calendar import Opening
 from gateway.spool.spool import Spool
 
@@ -44,7 +48,7 @@ def report(dispatcher: Dispatcher, spool: Spool, now: float, by_state: dict[str,
         version=__version__,
         running=True,
         mode=mode_row(dispatcher),
-        links=[link_row(state, situation) for state in situation.links],
+        links=[link_row(state, situation, dispatcher.meter) for state in situation.links],
         relay=relay_row(situation),
         window=window_row(situation),
         queue=QueueTotals(
@@ -62,6 +66,7 @@ def report(dispatcher: Dispatcher, spool: Spool, now: float, by_state: dict[str,
         files_changed=dispatcher.files_changed(),
         disk=DiskRow(free=free, reserve=reserve, set_aside=spool.set_aside_count()),
         memory=host.own_memory(),
+        budgets=budget_rows(dispatcher.meter, zone),
         clock=dispatcher.clock_why,
         timezone=str(zone),
     )
@@ -75,9 +80,12 @@ def mode_row(dispatcher: Dispatcher) -> ModeRow:
     return ModeRow(set=orders.mode, now=mode, why=why, until=until)
 
 
-def link_row(state: LinkState, situation: Situation) -> LinkRow:
+def link_row(state: LinkState, situation: Situation, meter: Meter | None = None) -> LinkRow:
+    month = meter.month(state.name) if meter is not None else None
+    money = month.money / 1e6 if month is not None and meter is not None and meter.has_tariff(state.name) else None
     call = situation.calls.get(state.name)
-    counted = None if state.interface == "default" else host.interface_octets(state.interface)
+    device = state.device or state.interface
+    counted = None if device == "default" else host.interface_octets(device)
     return LinkRow(
         name=state.name,
         kind=state.kind,
@@ -91,6 +99,29 @@ def link_row(state: LinkState, situation: Situation) -> LinkRow:
         octets_out=None if counted is None else counted[1],
         call=None if call is None else call.phase,
         calls_left=None if call is None else call.left,
+        octets_month=None if month is None else month.octets,
+        money_month=money,
+    )
+
+
+def budget_rows(meter: Meter, zone: tzinfo) -> list[BudgetRow]:
+    """What was used of each budget, and what is left; those of windows count Offline."""
+    return [
+        *(_budget_row("link", name, state, zone) for name, state in meter.link_budgets().items()),
+        *(_budget_row("window", name, state, zone) for name, state in meter.window_budgets().items()),
+    ]
+
+
+def _budget_row(of: Literal["link", "window"], name: str, state: BudgetState, zone: tzinfo) -> BudgetRow:
+    return BudgetRow(
+        of=of,
+        name=name,
+        octets=state.budget.octets,
+        per=state.budget.per,
+        used=state.used,
+        left=state.left,
+        stop=state.stop,
+        renews=None if state.renews is None else iso(state.renews, zone),
     )
 
 
@@ -148,5 +179,6 @@ def session_row(session: SessionRecord, zone: tzinfo) -> SessionRow:
         octets_out=session.octets_out,
         octets_in=session.octets_in,
         why=session.why,
+        money=session.money,
         end=session.end,
     )

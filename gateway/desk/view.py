@@ -113,7 +113,8 @@ def _sentence(record: Record, verdict: Decision, next_try: NextTry, sending: Sen
             when = time_words(next_try.at, s.now, zone) if next_try.at is not None else "later"
             if next_try.at is not None and next_try.at <= s.now:
                 return f"{why}. It leaves in {next_try.window}, which is open.{doubt}"
-            return f"{why}. It leaves at {when} in {next_try.window}.{doubt}"
+            because = "" if verdict.why.startswith("waits for ") else f"{why}. "
+            return f"{because}It leaves at {when} in {next_try.window}.{doubt}"
 
 
 def sending_row(sending: Sending, now: float) -> SendingRow:
