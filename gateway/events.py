@@ -177,7 +177,7 @@ class Dialled(Event):
 
 @dataclass(frozen=True, slots=True)
 class SessionEnded(Event):
-    """One real use of the link. Octets are those of the TCP stream in both directions; `money` by the link's tariff."""
+    """One real use of the link. Octets on the line, with headers and what was sent again; `money` by the link's tariff."""
 
     kind: ClassVar[str] = "session"
     relay: str

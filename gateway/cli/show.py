@@ -105,7 +105,7 @@ def message(row: Row) -> str:
         lines.append(f"in doubt {row['doubt'].get('count', 1)} time(s): {row['doubt'].get('reason', '')}")
     lines.append(f"sha256   {row['sha256']}")
     if row.get("header"):
-        lines += ["", row["header"].replace("\r\n", "\n")]
+        lines += ["", row["header"].replace("\r\n", "\n").expandtabs(4)]
     return "\n".join(lines)
 
 
@@ -127,8 +127,17 @@ def link_line(row: Row) -> str:
     counted = f", {size(row['octets_in'])} in, {size(row['octets_out'])} out" if row["octets_in"] is not None else ""
     call = f", {row['call']}" if row.get("call") not in (None, "down") else ""
     call += f", {row['calls_left']} calls left today" if row.get("calls_left") is not None else ""
+    month = f", {size(row['octets_month'])} on the line this month" if row.get("octets_month") is not None else ""
+    month += f" for {row['money_month']:.2f}" if row.get("money_month") is not None else ""
     where = f"{row['name']} ({row['kind']}, {row['interface']})"
-    return f"{where}: {state} since {instant(row['since'])}, {row['why']}{call}{speed}{counted}"
+    return f"{where}: {state} since {instant(row['since'])}, {row['why']}{call}{speed}{month}{counted}"
+
+
+def budget_line(row: Row) -> str:
+    used = f"{size(row['used'])} of {size(row['octets'])} per {row['per']} used, {size(row['left'])} left"
+    until = f" until {instant(row['renews'])}" if row["renews"] else ""
+    stop = {"soft": "; only class urgent may go", "hard": "; nothing may go"}.get(row["stop"], "")
+    return f"{row['of']} {row['name']}: {used}{until}{stop}"
 
 
 def clock_line(row: Row) -> str:
@@ -146,6 +155,7 @@ def status(row: Row) -> str:
     if row.get("clock"):
         lines.append(f"clock    {row['clock']}: windows wait; tidegate clock accept")
     lines += [f"link     {link_line(link)}" for link in row["links"]]
+    lines += [f"budget   {budget_line(budget)}" for budget in row.get("budgets", [])]
     relay = row["relay"]
     if relay is None:
         lines.append("relay    no relay configured: mail is accepted and waits")

@@ -10,13 +10,9 @@ NOT_IN_FORCE: dict[str, tuple[str, ...]] = {
     "sources": ("[]",),
     "delivery.online": ("relay",),
     "report_language": ("en",),
-    "window.budget": ("none",),
     "window.fetch": ("none", "[]"),
 }
 """Said by the checker, at start and in `status`; the rest of the file is obeyed."""
 
-REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
-    "links.budget": ((), "money depends on it"),
-    "links.tariff": ((), "money depends on it"),
-}
+REFUSED: dict[str, tuple[tuple[str, ...], str]] = {}
 """Errors: whoever writes these relies on them (DESIGN section 4)."""

@@ -120,20 +120,21 @@ class Ledger:
         sessions: int = 0,
         money: float = 0.0,
     ) -> None:
-        """Something was used: add it to the day, week and month of each account."""
+        """Something was used: add it to the day, week and month of each account. Less than nothing puts right what was charged
+        before; no count falls below zero by it."""
         for name in accounts:
             account = self._accounts.pop(name, None) or Account()
             self._accounts[name] = account  # used last, so forgotten last
             for per in PERS:
                 count = self._turned(account, per, moment)
-                count.octets += octets
+                count.octets = max(0, count.octets + octets)
                 count.seconds += seconds
                 count.sessions += sessions
                 count.money += round(money * _MILLION)
         while len(self._accounts) > MAX_ACCOUNTS:
             del self._accounts[next(iter(self._accounts))]
         self._unsaved = True
-        self.unsaved_octets += octets
+        self.unsaved_octets += abs(octets)
 
     def used(self, account: str, per: Per, moment: Moment) -> Count:
         """A copy of the count of the period in which the moment lies."""

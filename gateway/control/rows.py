@@ -73,6 +73,19 @@ class ModeRow(msgspec.Struct, frozen=True, kw_only=True):
     until: str | None = None
 
 
+class BudgetRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`of`: link or window. `stop`: none, soft (only class urgent may go) or hard; `renews`: when the next period begins."""
+
+    of: Literal["link", "window"]
+    name: str
+    octets: int
+    per: str
+    used: int
+    left: int
+    stop: str
+    renews: str | None = None
+
+
 class LinkRow(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     kind: str
@@ -86,6 +99,8 @@ class LinkRow(msgspec.Struct, frozen=True, kw_only=True):
     octets_out: int | None = None
     call: str | None = None  # of a link that can be called: down, calling, raised, hanging up
     calls_left: int | None = None  # today; null where there is no limit
+    octets_month: int | None = None  # on the line this month; null where no count is kept
+    money_month: float | None = None  # this month, where there is a tariff
 
 
 class RelayRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +139,7 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     octets_out: int
     octets_in: int
     why: str
+    money: float | None = None
     end: str | None = None  # how it ended: done, unreachable, refused, tls, auth, busy, broken, setup, damaged
 
 
@@ -163,5 +179,6 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     files_changed: list[str] = []
     disk: DiskRow | None = None
     memory: int | None = None
+    budgets: list[BudgetRow] = []
     clock: str | None = None  # why the clock is not set; null while it is
     timezone: str = "UTC"

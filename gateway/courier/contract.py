@@ -84,7 +84,8 @@ class SessionEnd:
     setup        the relay takes no mail from us at all (P9)
     damaged      a message holds octets that must not leave (P6); the others were sent
 
-    `reached`: a greeting came. `took`: messages the relay accepted. Octets are those of the TCP stream.
+    `reached`: a greeting came. `took`: messages the relay accepted. Octets are those of the TCP stream; `resent` of them left
+    more than once, in so many segments (0 where the kernel does not say).
     `alarm`: a person has to do something. `line_works`: the connection was dead and another one possible: a new session
     may begin at once.
     """
@@ -100,6 +101,10 @@ class SessionEnd:
     alarm: bool = False
     offers: Capabilities | None = None
     line_works: bool = False
+    segments_out: int = 0
+    segments_in: int = 0
+    resent: int = 0
+    ip_version: Literal[4, 6] = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,9 @@ _SIOCOUTQNSD = 0x894B  # of these, the ones that never left
 _INFO_OCTETS = 152
 _U32 = struct.Struct("=I")
 _COUNTS = struct.Struct("=QQ")
+_SEGMENTS = struct.Struct("=II")
+_RESENT_END = 216
+_U64 = struct.Struct("=Q")
 _INT = struct.Struct("=i")
 _TCP_NOTSENT_LOWAT = 25
 _TCP_RTO_MAX_MS = 44  # Linux 6.15
@@ -27,7 +30,8 @@ class Traffic:
     """`written`: octets the kernel took from us; `sent`: those that left at least once; `acked`, `received`.
 
     `rtt` is the smoothed round trip in seconds, `least_rtt` the shortest seen, `ack_age` the seconds since the last
-    acknowledgement of whatever. The counts begin with the connection (SYN may count as one octet).
+    acknowledgement of whatever. The counts begin with the connection (SYN may count as one octet). `segments_out`,
+    `segments_in`: also those without payload; `resent`: octets that left more than once (0 where the kernel does not say).
     """
 
     written: int
@@ -37,6 +41,9 @@ class Traffic:
     rtt: float
     ack_age: float = 0.0
     least_rtt: float = 0.0
+    segments_out: int = 0
+    segments_in: int = 0
+    resent: int = 0
 
 
 def traffic(sock: socket.socket | None) -> Traffic | None:
@@ -44,7 +51,7 @@ def traffic(sock: socket.socket | None) -> Traffic | None:
     if sock is None or sock.fileno() < 0:
         return None
     try:
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_OCTETS)
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RESENT_END)
         queued = _INT.unpack(fcntl.ioctl(sock.fileno(), _SIOCOUTQ, b"\0\0\0\0"))[0]
         unsent = _INT.unpack(fcntl.ioctl(sock.fileno(), _SIOCOUTQNSD, b"\0\0\0\0"))[0]
     except (OSError, AttributeError):
@@ -52,6 +59,7 @@ def traffic(sock: socket.socket | None) -> Traffic | None:
     if len(info) < _INFO_OCTETS:
         return None
     acked, received = _COUNTS.unpack_from(info, 120)
+    segments_out, segments_in = _SEGMENTS.unpack_from(info, 136)
     return Traffic(
         written=acked + queued,
         sent=acked + queued - unsent,
@@ -60,6 +68,9 @@ def traffic(sock: socket.socket | None) -> Traffic | None:
         rtt=_U32.unpack_from(info, 68)[0] / 1e6,
         least_rtt=_U32.unpack_from(info, 148)[0] / 1e6,
         ack_age=_U32.unpack_from(info, 56)[0] / 1e3,
+        segments_out=segments_out,
+        segments_in=segments_in,
+        resent=_U64.unpack_from(info, 208)[0] if len(info) >= _RESENT_END else 0,
     )
 
 

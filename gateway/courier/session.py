@@ -103,6 +103,10 @@ async def run_session(
         alarm=alarm,
         offers=offers,
         line_works=door.wire is not None and door.wire.line_works,
+        segments_out=counted.segments_out,
+        segments_in=counted.segments_in,
+        resent=counted.resent,
+        ip_version=6 if door.wire is not None and door.wire.is_ipv6 else 4,
     )
 
 

@@ -42,6 +42,7 @@ class Wire(SMTPProtocol):
         self.is_nonsense = False
         self.line_works = False  # at the loss, another connection was possible
         self.last_traffic: kernel.Traffic | None = None
+        self.is_ipv6 = False
         self.octets_in = 0
         self.octets_out = 0
         self.last_heard = loop.time()
@@ -156,6 +157,8 @@ class Wire(SMTPProtocol):
 
     def _lose(self, why: str) -> None:
         self.last_traffic = self.traffic()
+        tcp = self.tcp
+        self.is_ipv6 = tcp is not None and tcp.family == socket.AF_INET6
         self.lost = why
         for slot in self._slots:
             if isinstance(slot, asyncio.Future) and not slot.done():

@@ -152,7 +152,7 @@ class Desk:
         del arguments
         situation = self._dispatcher.situation()
         for state in self._monitor.states:
-            yield status.link_row(state, situation)
+            yield status.link_row(state, situation, self._dispatcher.meter)
 
     async def op_link_event(self, arguments: dict[str, Any]) -> Answer:
         """A hook's word on an interface: the links over it, as they are after it."""
@@ -188,7 +188,8 @@ class Desk:
 
     def _link_row(self, name: str) -> Any:
         situation = self._dispatcher.situation()
-        return next(status.link_row(link, situation) for link in situation.links if link.name == name)
+        meter = self._dispatcher.meter
+        return next(status.link_row(link, situation, meter) for link in situation.links if link.name == name)
 
     # -- sending ------------------------------------------------------------------------------------------------
 

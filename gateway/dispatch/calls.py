@@ -44,11 +44,15 @@ class Calls:
         journal: Journal,
         on_change: Callable[[], None],
         on_over: Callable[[], None],
+        on_up: Callable[[str], None],
+        on_down: Callable[[str], None],
     ) -> None:
-        """`on_over`: no call is to be made for wishes from before: it failed, or the line was put down."""
+        """`on_over`: no call is to be made for wishes from before: it failed, or the line was put down. `on_up`, `on_down`: a
+        call that costs money begins and ends."""
         self.dialler = dialler
         self._clock, self._journal = clock, journal
         self._on_change, self._on_over = on_change, on_over
+        self._on_up, self._on_down = on_up, on_down
         self._spent: dict[str, set[Key]] = _decode(saved)
         self._unsaved = False
         self._open: frozenset[Key] = frozenset()
@@ -121,6 +125,7 @@ class Calls:
     async def _call(self, name: str) -> None:
         try:
             await self.dialler.raise_line(name)
+            self._came_up(name)
         except GatewayError as exc:
             if not isinstance(exc, NotNow):
                 self._journal.record(Alarm(name, f"was not called: {exc}"))
@@ -128,6 +133,10 @@ class Calls:
         finally:
             self._calling.discard(name)
             self._on_change()
+
+    def _came_up(self, name: str) -> None:
+        if self.dialler.is_raised(name):
+            self._on_up(name)
 
     def _is_over(self, name: str) -> None:
         """It stays down until the next start of a window."""
@@ -163,6 +172,8 @@ class Calls:
             self._hanging.discard(name)
             if self.dialler.is_raised(name):
                 self._try_again_later(name)
+            else:
+                self._on_down(name)
             if is_over:
                 self._is_over(name)
             self._on_change()
@@ -181,6 +192,7 @@ class Calls:
         self._calling.add(name)
         try:
             await self.dialler.raise_line(name)
+            self._came_up(name)
         finally:
             self._calling.discard(name)
             self._on_change()
@@ -210,8 +222,11 @@ class Calls:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        raised = self.dialler.raised
         with contextlib.suppress(GatewayError):  # a full disk: the next start puts it down again
             await self.dialler.stop()
+        for name in raised:
+            self._on_down(name)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from math import inf
 
+from gateway.dispatch.budgets import after_budget, budget_words, over_budget
 from gateway.dispatch.explaining import Trace, line_of, note, rule_of, when
 from gateway.dispatch.facts import Check, Decision, Go, MessageFacts, NextTry, Raise, Situation, Wait
 from gateway.dispatch.openings import (
@@ -159,6 +160,13 @@ def _in_opening(message: MessageFacts, s: Situation, opening: Opening, trace: Tr
         note(trace, "retry", "wait", f"{window.name} closes before the next try is due", *line_of(s, "queue"))
         return Wait(later(message, s, opening), "waits for the next opening after a failure", opening.closes)
     note(trace, "retry", "ok", "none due later")
+    budget = None if opening.once else s.window_budgets.get(window.name)
+    if budget is not None:
+        no_budget = over_budget(message, budget, window.name)
+        if no_budget is not None:
+            note(trace, "budget", "wait", no_budget, *rule_of(s, window, "budget"))
+            return Wait(after_budget(message, s, opening, budget), no_budget, budget.renews)
+        note(trace, "budget", "ok", f"{window.name}: {budget_words(budget)}", *rule_of(s, window, "budget"))
     verdict = over_a_link(message, s, opening, trace)
     if isinstance(verdict, Go | Raise):
         needed = seconds_needed(message.size, s.speed.get(verdict.link))

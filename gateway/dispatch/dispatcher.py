@@ -17,7 +17,7 @@ from typing import Literal
 from gateway.clock import Clock
 from gateway.config.rules import ScheduleFile
 from gateway.config.settings import ModeName, Settings
-from gateway.connectivity import clockset, dial
+from gateway.connectivity import clockset, dial, ledger
 from gateway.connectivity.clockwatch import ClockStep, ClockWatch
 from gateway.connectivity.dial import Dialler
 from gateway.connectivity.mode import judge_mode
@@ -32,6 +32,7 @@ from gateway.dispatch.decide import GRACE, decide, fits_no_opening
 from gateway.dispatch.ends import is_late
 from gateway.dispatch.facts import Decision, Go, MessageFacts, Mode, OpenWindow, Raise, Situation, Wish, facts_of
 from gateway.dispatch.keeping import StateKeeper
+from gateway.dispatch.meter import Meter
 from gateway.dispatch.openings import why_never
 from gateway.dispatch.order import order_key
 from gateway.dispatch.removals import Removals
@@ -93,7 +94,15 @@ class Dispatcher:
         )
         reporter = Reporter(spool, lambda: self.settings, clock, journal)
         self.removals = Removals(spool, reporter, clock, journal)
-        self.sessions = Sessions(self, spool, self._settler, monitor, run_session, clock, journal, grace)
+        self.meter = Meter(
+            spool.load_state(ledger.STATE),
+            settings,
+            schedule,
+            clock=clock,
+            clock_is_set=lambda: not self.clock_why,
+            on_unsaved=self.wake,
+        )
+        self.sessions = Sessions(self, spool, self._settler, monitor, run_session, clock, journal, grace, self.meter)
         self._links_up = {state.name for state in monitor.states if state.up}
         self._wishes: dict[str, Wish] = {}
         self.calls = Calls(
@@ -112,6 +121,8 @@ class Dispatcher:
             journal=journal,
             on_change=self.reconsider,
             on_over=self._drop_calling_wishes,
+            on_up=self.meter.raised,
+            on_down=self.meter.put_down,
         )
         self._conditions = Conditions()
         self._wake = asyncio.Event()
@@ -131,6 +142,7 @@ class Dispatcher:
         self.keeper.add(standing.STATE, self.timetable.take_unsaved)
         self.keeper.add(SpeedBook.STATE, self.sessions.take_unsaved_speeds)
         self.keeper.add(CALLED, self.calls.take_unsaved)
+        self.keeper.add(ledger.STATE, self.meter.take_unsaved)
         if clock_watch is not None:
             self.keeper.add(clockset.STATE, clock_watch.take_unsaved)
 
@@ -179,6 +191,7 @@ class Dispatcher:
         self._stamps = _stamps(settings)
         self.timetable.replace(schedule, settings.mode)
         self.calls.dialler.replace(settings.links, schedule.timezone)
+        self.meter.replace(settings, schedule)
 
     def files_changed(self) -> list[str]:
         """Files of the configuration that differ on disk from what is in force."""
@@ -276,6 +289,8 @@ class Dispatcher:
             speed=self.sessions.speeds.known(self.settings.links),
             clock_why=self.clock_why,
             calls=self.calls.states(),
+            link_budgets=self.meter.link_budgets(),
+            window_budgets=self.meter.window_budgets() if self._mode[0] == "offline" else {},
         )
 
     @property
@@ -316,8 +331,16 @@ class Dispatcher:
         self._wake.set()
 
     def item_changed(self, item: str) -> None:
-        self._fresh.add(item)
-        self._wake.set()
+        """Ask again about this one. What has ended, or is being sent, needs no answer: most changes are of that kind."""
+        entry = self._spool.entries.get(item)
+        if entry is None:
+            self._wishes.pop(item, None)
+            self.sessions.forget(item)
+            if not self._settler.unsettled:
+                self._wake.set()  # the last of a session: a line that was called for it may be put down
+        elif not entry.claimed:
+            self._fresh.add(item)
+            self._wake.set()
 
     def clock_stepped(self, step: ClockStep) -> None:
         """The wall clock was set, or the machine slept. Nothing waits longer for it than an hour (P7)."""
@@ -382,6 +405,7 @@ class Dispatcher:
             self._journal.record(edge)
             self._rescan = True
         self.calls.openings_are(self.timetable.openings(now))
+        self.meter.openings_are(self.timetable.openings(now), is_offline=self._mode[0] != "online")
         if self._conditions.judge(self.timetable.openings(now), self._waiting(), now):
             self._rescan = True
         rescan, self._rescan = self._rescan, False

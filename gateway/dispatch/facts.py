@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gateway.config.settings import RelaySettings, Settings
+from gateway.connectivity.ledger import BudgetState
 from gateway.connectivity.state import LinkState
 from gateway.mail.envelope import Class
 from gateway.schedule.calendar import Calendar, Opening
@@ -88,6 +89,7 @@ class Situation:
     `opportunity_since`: when the present Online time began; a Next Try set before it is void (going Online makes all ASAP).
     `speed`: bit/s by link name, as measured or guessed. `clock_why`: why the clock is *not set* (DESIGN section 6), None while
     it is; then `open` holds only what an operator opened by hand. `calls`: links that can be called, by name.
+    `link_budgets`, `window_budgets`: by name of link or window, where there is one.
     """
 
     now: float
@@ -103,6 +105,8 @@ class Situation:
     speed: Mapping[str, float] = field(default_factory=dict)
     clock_why: str | None = None
     calls: Mapping[str, CallState] = field(default_factory=dict)
+    link_budgets: Mapping[str, BudgetState] = field(default_factory=dict)
+    window_budgets: Mapping[str, BudgetState] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

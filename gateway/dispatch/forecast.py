@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from gateway.connectivity.ledger import BudgetState
 from gateway.dispatch.decide import decide
 from gateway.dispatch.facts import Go, MessageFacts, OpenWindow, Situation
 from gateway.dispatch.openings import seconds_needed
@@ -61,7 +62,19 @@ def at_opening(situation: Situation, opening: Opening) -> Situation:
         links=tuple(replace(link, up=True) for link in situation.links),
         troubles={},
         clock_why=None,
+        link_budgets=_by_then(situation.link_budgets, situation, opening),
+        window_budgets=_by_then(situation.window_budgets, situation, opening),
     )
+
+
+def _by_then(budgets: Mapping[str, BudgetState], s: Situation, opening: Opening) -> dict[str, BudgetState]:
+    """What has been used of them when it begins, if nothing is used until then."""
+    return {
+        name: state
+        if opening.opens <= s.now or (state.renews is not None and state.renews > opening.opens)
+        else replace(state, used=0, stop="none")
+        for name, state in budgets.items()
+    }
 
 
 def speed_of(situation: Situation) -> float | None:

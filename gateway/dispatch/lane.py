@@ -44,7 +44,7 @@ class Sending:
 
 @dataclass(slots=True)
 class SessionRecord:
-    """One real use of the link, for `status` and the console. Octets are those of the TCP stream."""
+    """One real use of the link, for `status` and the console. Octets on the line, with headers and what was sent again."""
 
     link: str
     relay: str
@@ -55,6 +55,7 @@ class SessionRecord:
     octets_out: int = 0
     octets_in: int = 0
     why: str = ""
+    money: float | None = None
     end: str | None = None  # SessionEnd.why
 
 
@@ -120,10 +121,13 @@ class LaneFeed:
         record: SessionRecord,
         succeeded: Callable[[], None],
         broken: Callable[[str], str | None],
+        charge: Callable[[int, Go], None],
         conversations: Conversations | None = None,
     ) -> None:
-        """`succeeded()`: a message was delivered. `broken(id)`: the line broke in this one; what to say if it often does."""
-        self._succeeded, self._broken = succeeded, broken
+        """`charge(size, go)`: so much is about to be sent this way.
+
+        `succeeded()`: a message was delivered. `broken(id)`: the line broke in this one; what to say if it often does."""
+        self._succeeded, self._broken, self._charge = succeeded, broken, charge
         self._lane, self._spool, self._settler = lane, spool, settler
         self._clock, self._journal, self._recheck = clock, journal, recheck
         self._linger, self._opportunity = linger, opportunity
@@ -190,6 +194,7 @@ class LaneFeed:
         self._taken[item] = (claim, go)
         self.taken += 1
         self._settler.unsettled += 1
+        self._charge(record.size, go)
         to = tuple(recipient.address for recipient in record.pending_on(go.route))
         self._sending[item] = Sending(
             item, record.size, record.reverse_path, to, self._lane.relay.name, self._lane.link, self._clock.now()

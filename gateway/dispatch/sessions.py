@@ -18,6 +18,7 @@ from gateway.courier.contract import Feed, SessionEnd
 from gateway.dispatch.conversations import Conversations
 from gateway.dispatch.facts import Go
 from gateway.dispatch.lane import Lane, LaneFeed, Sending, SessionRecord
+from gateway.dispatch.meter import Meter, used_octets
 from gateway.dispatch.order import Key
 from gateway.dispatch.retry import Opportunity
 from gateway.dispatch.settler import Settler
@@ -96,9 +97,11 @@ class Sessions:
         clock: Clock,
         journal: Journal,
         grace: float,
+        meter: Meter,
     ) -> None:
         self._director, self._spool, self._settler, self._monitor = director, spool, settler, monitor
         self._run_session, self._clock, self._journal, self._grace = run_session, clock, journal, grace
+        self._meter = meter
         self.conversations = Conversations()
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._closing: dict[tuple[str, str], asyncio.TimerHandle] = {}
@@ -223,6 +226,7 @@ class Sessions:
     async def _session(self, lane: Lane) -> SessionEnd:
         record = SessionRecord(lane.link, lane.relay.name, self._clock.now(), self._director.window_name())
         self.records.append(record)
+        metered = self._meter.begun(lane.link, record.window)
         feed = LaneFeed(
             lane,
             self._spool,
@@ -236,6 +240,7 @@ class Sessions:
             record,
             lambda: self._more_if_it_pays(lane),
             self._broken_in,
+            lambda size, go: self._meter.taken(metered, size, _payer(go)),
             self.conversations,
         )
         interface = next((k.interface for k in self._director.settings.links if k.name == lane.link), "default")
@@ -260,6 +265,7 @@ class Sessions:
             lane.tasks = {other for other in lane.tasks if other is not task}
             if not lane.tasks and (timer := self._closing.pop((lane.link, lane.relay.name), None)) is not None:
                 timer.cancel()
+        record.money = self._meter.ended(metered, end)
         self._session_over(lane, feed, record, end)
         return end
 
@@ -281,12 +287,20 @@ class Sessions:
     def _session_over(self, lane: Lane, feed: LaneFeed, record: SessionRecord, end: SessionEnd) -> None:
         now = self._clock.now()
         record.ended, record.why, record.end = now, end.text, end.why
-        record.octets_out, record.octets_in = end.octets_out, end.octets_in
+        record.octets_out, record.octets_in = used_octets(end)
         if self.speeds.add(lane.link, end.octets_out, end.seconds - feed.idle):
             self.speeds_unsaved = True
         self._journal.record(
             SessionEnded(
-                lane.relay.name, lane.link, record.sent, 0, end.octets_out, end.octets_in, end.seconds, end.text
+                lane.relay.name,
+                lane.link,
+                record.sent,
+                0,
+                record.octets_out,
+                record.octets_in,
+                end.seconds,
+                end.text,
+                record.money,
             )
         )
         if not self._stopping and not lane.cut:
@@ -340,3 +354,8 @@ class Sessions:
                 self._journal.record(HeldItem(item, why))
         except GatewayError as exc:
             self._journal.record(Alarm("spool", f"damaged messages cannot be held: {exc}"))
+
+
+def _payer(go: Go) -> str | None:
+    """The window whose budget pays: Offline, the one that gave the way."""
+    return go.opening.window.name if go.opening is not None else None

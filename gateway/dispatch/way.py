@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from gateway.config.settings import RelaySettings, Settings
 from gateway.connectivity.state import LinkState
+from gateway.dispatch.budgets import after_budget, budget_words, over_budget
 from gateway.dispatch.explaining import Trace, file_of, line_of, link_rule, link_settings, note, rule_of, when
 from gateway.dispatch.facts import (
     CallState,
@@ -37,8 +40,13 @@ def over_a_link(
         note(trace, "link", "wait", f"{why} ({detail})", *line_of(s, "links"))
         return _call(message, s, opening, trace, pushed) or Wait(present(opening), why)
     best: Wait | None = None
+    is_way_open = False
     for link in links:
         note(trace, "link", "ok", f"{link.name} is up: {link.why}", *link_rule(s, link))
+        if (no_budget := _over_budget(message, s, link, opening, trace)) is not None:
+            best = _sooner(best, no_budget)
+            continue
+        is_way_open = is_way_open or _is_usable(link)
         for relay in relays_for(s, link, opening):
             trouble = s.troubles.get(relay.name)
             if trouble is None or is_over(trouble, s, opening, pushed):
@@ -46,15 +54,31 @@ def over_a_link(
                 return Go(link.name, relay, opening)
             why = f"{trouble.why}; next try {when(trouble.until, s)}"
             note(trace, "relay", "wait", f"{relay.name}: {why}", file_of(s), relay.line or None)
-            waiting = Wait(after_trouble(message, s, opening, trouble), why, trouble.until)
-            if best is None or trouble.until < (best.wake or trouble.until):
-                best = waiting
+            best = _sooner(best, Wait(after_trouble(message, s, opening, trouble), why, trouble.until))
     assert best is not None  # relays_for never returns nothing: decide() stopped without relays
-    if not any(_is_usable(link) for link in links):
+    if not is_way_open:
         call = _call(message, s, opening, trace, pushed)
         if isinstance(call, Raise):
             return call
     return best
+
+
+def _sooner(best: Wait | None, other: Wait) -> Wait:
+    return other if best is None or (other.wake or inf) < (best.wake or inf) else best
+
+
+def _over_budget(
+    message: MessageFacts, s: Situation, link: LinkState, opening: Opening | None, trace: Trace
+) -> Wait | None:
+    state = s.link_budgets.get(link.name)
+    if state is None:
+        return None
+    why = over_budget(message, state, link.name)
+    if why is None:
+        note(trace, "budget", "ok", f"{link.name}: {budget_words(state)}", *link_rule(s, link))
+        return None
+    note(trace, "budget", "wait", why, *link_rule(s, link))
+    return Wait(after_budget(message, s, opening, state), why, state.renews)
 
 
 def _is_usable(link: LinkState) -> bool:
@@ -83,6 +107,9 @@ def _call(message: MessageFacts, s: Situation, opening: Opening | None, trace: T
                 )
             continue
         why = _why_no_call(link, call, opening, message.may_dial)
+        if why is None and (no_budget := _over_budget(message, s, link, opening, trace)) is not None:
+            blocked = blocked or no_budget
+            continue
         if why is None:
             if not any(_would_help(relay, s, opening, pushed) for relay in relays_for(s, link, opening)):
                 continue

@@ -1,0 +1,42 @@
+"""What a budget says to one message: the part of the decision that asks the ledger (DESIGN sections 4, 5). Pure."""
+
+from __future__ import annotations
+
+from gateway.connectivity.ledger import BudgetState
+from gateway.dispatch.facts import MessageFacts, NextTry, Situation
+from gateway.dispatch.meter import estimate
+from gateway.dispatch.openings import NEVER, later, next_admitting
+from gateway.dispatch.words import size_words
+from gateway.schedule.calendar import Opening
+
+
+def over_budget(message: MessageFacts, state: BudgetState, of: str) -> str | None:
+    """Why this message must not be started at the cost of this budget; None if it may. Near its end only class urgent goes;
+    `--force` goes anyway."""
+    if message.push == "force":
+        return None
+    octets = estimate(message.size)
+    if state.admits(octets, urgent=message.message_class == "urgent"):
+        return None
+    if state.stop == "hard":
+        return f"the budget of {of} is used up: {budget_words(state)}"
+    if state.stop == "soft" and message.message_class != "urgent":
+        return f"the budget of {of} is nearly used up, and only class urgent may go: {budget_words(state)}"
+    return f"{size_words(octets)} would be more than is left of the budget of {of}: {budget_words(state)}"
+
+
+def budget_words(state: BudgetState) -> str:
+    """`12 MB of 200 MB per month used`."""
+    return f"{size_words(state.used)} of {size_words(state.budget.octets)} per {state.budget.per} used"
+
+
+def after_budget(message: MessageFacts, s: Situation, opening: Opening | None, state: BudgetState) -> NextTry:
+    """When there is budget again: with the next period, in an opening that takes the message."""
+    if opening is None:
+        return NextTry("asap") if state.renews is None else NextTry("time", state.renews)
+    if state.renews is None:
+        return later(message, s, opening)
+    if state.renews < opening.closes:
+        return NextTry("window", state.renews, opening.window.name)
+    following = next_admitting(message, s, state.renews)
+    return NEVER if following is None else NextTry("window", max(following.opens, state.renews), following.window.name)
