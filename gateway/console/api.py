@@ -33,9 +33,6 @@ CSV_PAGE = 500
 _ID = re.compile(r"[a-z0-9]{1,16}")
 _CSV_HEAD = ("ID", "Created", "Next try", "Size", "From", "To", "Status")
 
-READS_BY_POST = frozenset({"preview", "check"})
-"""Operations that change nothing, though they are asked with a body."""
-
 
 def standing(overview: Overview) -> Standing:
     return Standing(judge(overview), overview)

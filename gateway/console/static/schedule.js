@@ -125,8 +125,9 @@ async function applyFile() {
   }
 }
 
-function openNow() {
-  dialog("Open now?", [h("p", {}, "An opening by hand admits everything, whatever the schedule says, and sends over a link that is up."), h("label", { class: "note" }, "For how many minutes", h("input", { name: "minutes", type: "number", min: "1", max: "1440", value: "15", required: true }))],
+async function openNow() {
+  const p = S.standing.overview.queue.messages ? await doing(() => preview({ action: "send", all: true, force: true })) : null;
+  dialog("Open now?", [h("p", {}, "An opening by hand admits everything, whatever the schedule says, and sends over a link that is up."), p && costs(p), h("label", { class: "note" }, "For how many minutes", h("input", { name: "minutes", type: "number", min: "1", max: "1440", value: "15", required: true }))],
     [cancel(), confirm_("Open", "pri")], (value, form) => {
       if (value === "ok") doing(async () => { const opening = await call("POST", "/schedule/open", { seconds: Number(form.get("minutes")) * 60 }); toast(`Open until ${clock(opening.closes)}.`); await loadSchedule(); await loadOverview(); });
     });
@@ -148,7 +149,7 @@ async function loadSessions() {
   $("#v-sessions").replaceChildren(h("section", { class: "card", "aria-labelledby": "sessh" }, h("header", {}, h("h2", { id: "sessh" }, "Sessions"), h("span", { class: "muted" }, "one line for each time the link was used")),
     h("table", { class: "s" }, h("thead", {}, h("tr", {}, head.map((name, i) => h("th", { scope: "col", class: i > 3 ? "num" : "" }, name)))),
       h("tbody", {}, rows.map((session) => h("tr", {}, h("td", {}, b(clock(session.started))), h("td", {}, `${session.link}, ${session.relay}`), h("td", {}, session.window || "–"), h("td", {}, session.ended ? sessionLine(session) : h("span", { class: "st go" }, icon("send"), h("span", {}, b("in progress")))),
-        h("td", { class: "num", "data-l": "sent" }, plural(session.sent, "message")), h("td", { class: "num", "data-l": "on the wire" }, session.ended ? `${size(session.octets_out)} out, ${size(session.octets_in)} in` : "–"), h("td", { class: "num", "data-l": "online" }, span(wireSeconds(session))), h("td", { class: "num", "data-l": "money" }, "no tariff"))))),
+        h("td", { class: "num", "data-l": "sent" }, plural(session.sent, "message")), h("td", { class: "num", "data-l": "on the wire" }, session.ended ? `${size(session.octets_out)} out, ${size(session.octets_in)} in` : "–"), h("td", { class: "num", "data-l": "online" }, span(wireSeconds(session))), h("td", { class: "num", "data-l": "money" }, typeof session.money === "number" ? session.money.toFixed(2) : "no tariff"))))),
     !rows.length && h("div", { class: "empty" }, icon("box"), h("h2", {}, "No session yet"), h("p", {}, "Each use of the line will stand here."))));
 }
 

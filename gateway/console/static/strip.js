@@ -66,11 +66,22 @@ function renderRelay(overview) {
 function renderData(overview) {
   const since = today();
   const used = overview.sessions.filter((s) => dayOf(s.started) === since).reduce((sum, s) => sum + s.octets_out + s.octets_in, 0);
-  const planned = overview.queue.forecast;
+  const planned = overview.queue.forecast, budget = tightest(overview.budgets || []), money = overview.links.find((l) => typeof l.money_month === "number");
+  const plan = overview.mode.now !== "online" && planned && planned.messages ? `${size(planned.octets)} planned at ${clock(planned.opens)}` : "";
+  if (budget) {
+    const share = budget.used / Math.max(1, budget.octets), later = plan ? planned.octets / Math.max(1, budget.octets) : 0;
+    fill($("#datacell"), h("span", { class: "lab" }, `Budget of ${budget.name}, per ${budget.per}`), h("span", { class: "val" }, b(`${size(budget.used)} of ${size(budget.octets)}`)),
+      h("div", { class: "meter", role: "img", "aria-label": `${size(budget.used)} of ${size(budget.octets)} used${plan ? ", " + plan : ""}` }, h("i", { class: budget.stop === "none" ? "" : "over", style: { width: percent(share) } }), h("i", { class: "later", style: { width: percent(Math.min(later, 1 - share)) } })),
+      h("span", { class: "sub" }, budget.stop === "none" ? plan || `${size(budget.left)} left` : budget.stop === "soft" ? "used up but for urgent mail" : "used up"));
+    return;
+  }
   fill($("#datacell"), h("span", { class: "lab" }, "On the wire today"), h("span", { class: "val" }, b(size(used))),
-    h("span", { class: "sub" }, overview.mode.now !== "online" && planned && planned.messages ? `${size(planned.octets)} planned at ${clock(planned.opens)}` : "no budget set"),
+    h("span", { class: "sub" }, plan || (money ? `${money.money_month.toFixed(2)} this month` : "no budget set")),
     h("span", { class: "sub" }, `${size(Math.max(0, overview.disk.free - overview.disk.reserve))} of disk left`));
 }
+
+// Of several budgets, the one of which the largest share is used.
+const tightest = (budgets) => [...budgets].sort((x, y) => y.used / Math.max(1, y.octets) - x.used / Math.max(1, x.octets))[0];
 
 // The countdown, the clock and what is relative to them; once a second, on the page alone.
 function tick() {
@@ -198,6 +209,7 @@ function renderNotices() {
   const { overview } = S.standing, lines = [];
   if (overview.files_changed.length) lines.push(["Changed on disk and not in force: " + overview.files_changed.join(", "), mayChange() && h("button", { class: "btn sm", type: "button", onclick: () => doing(async () => { await call("POST", "/reload", {}); toast("Both files were read and are in force."); }) }, "Reload")]);
   if (overview.not_in_force.length) lines.push(["Not in force yet: " + overview.not_in_force.join(", ")]);
+  if (overview.undo) lines.push([`${plural(overview.undo, "message")} removed; they can be brought back until ${clock(overview.undo_until)}. `, mayChange() && h("button", { class: "btn sm", type: "button", onclick: undo }, "Undo")]);
   if (overview.disk.set_aside) lines.push([`${plural(overview.disk.set_aside, "file")} set aside: look into set-aside/ of the spool`]);
   if (boot.is_open) lines.push(["No password is set: everybody on this machine may use this console. Set one with `tidegate console password`."]);
   fill($("#notices"), lines.length > 0 && h("div", { class: "notice", role: "note" }, lines.map((parts) => h("div", {}, parts))));

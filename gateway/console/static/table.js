@@ -165,6 +165,8 @@ function renderStat() {
   if (!S.page) return;
   const { queue } = S.standing.overview, page = S.page, narrowed = S.ask.filter || S.ask.show !== "all";
   fill($("#stat"), narrowed ? [b(page.total), ` of ${plural(page.messages, "message")}, `, b(size(page.octets))] : [b(page.total), ` message${page.total === 1 ? "" : "s"}, `, b(size(page.octets)), queue.oldest && page.total > 0 && [". Oldest waits since ", b(clock(queue.oldest))]]);
+  const words = new URLSearchParams(Object.entries(S.ask).filter(([name, value]) => value !== "" && name !== "offset"));
+  fill($("#takeaway"), h("a", { href: "/print?" + words }, "Print"), " ", h("a", { href: "/api/v1/queue.csv?" + words, download: "queue.csv" }, "CSV"));
   const from = page.offset + 1, to = page.offset + page.rows.length;
   fill($("#pager"), page.total > LIMIT && [
     h("button", { class: "btn sm", type: "button", disabled: page.offset === 0, onclick: () => turn(-LIMIT) }, "Newer"),
