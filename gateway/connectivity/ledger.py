@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -27,6 +27,8 @@ SOFT = 0.9
 
 MAX_ACCOUNTS = 500
 """Links and windows that are remembered; beyond that those used longest ago go first."""
+
+Stop = Literal["none", "soft", "hard"]
 
 PERS: tuple[Per, ...] = ("day", "week", "month")
 
@@ -76,12 +78,17 @@ class BudgetState:
 
     budget: BudgetSettings
     used: int
-    stop: Literal["none", "soft", "hard"]
+    stop: Stop
     renews: float | None
 
     @property
     def left(self) -> int:
         return max(0, self.budget.octets - self.used)
+
+    def after(self, octets: int) -> BudgetState:
+        """What it says when so much more has been used."""
+        used = self.used + octets
+        return replace(self, used=used, stop=_stop(used, self.budget))
 
     def admits(self, octets: int, *, urgent: bool) -> bool:
         """May something of this size start? What would burst the budget waits for the next period, unless it is larger than
@@ -89,6 +96,12 @@ class BudgetState:
         if self.stop == "hard" or (self.stop == "soft" and not urgent):
             return False
         return octets <= self.left or (octets > self.budget.octets and self.used == 0)
+
+
+def _stop(used: int, budget: BudgetSettings) -> Stop:
+    if used >= budget.octets:
+        return "hard"
+    return "soft" if used >= SOFT * budget.octets else "none"
 
 
 def account_of_link(name: str) -> str:
@@ -148,12 +161,7 @@ class Ledger:
         else:
             used = self.used(account, budget.per, moment).octets
             renews = period_ends(moment.now, budget.per, moment.zone)
-        stop: Literal["none", "soft", "hard"] = "none"
-        if used >= budget.octets:
-            stop = "hard"
-        elif used >= SOFT * budget.octets:
-            stop = "soft"
-        return BudgetState(budget, used, stop, renews)
+        return BudgetState(budget, used, _stop(used, budget), renews)
 
     def take_unsaved(self) -> bytes | None:
         """What is to be written to the spool's state; None if nothing is new. What is charged between two writes is lost in

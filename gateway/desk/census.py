@@ -14,6 +14,7 @@ from gateway.clock import Clock
 from gateway.control.console_rows import GroupRow, QueueCount
 from gateway.control.rows import ForecastRow
 from gateway.desk.view import iso, next_try_of, next_try_row
+from gateway.dispatch.budgets import Purse
 from gateway.dispatch.decide import decide
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.dispatch.facts import Decision, Go, MessageFacts, NextTry, Situation
@@ -82,6 +83,7 @@ class Census:
         tally = _Tally(situation)
         opening = next_opening(situation)
         there = at_opening(situation, opening) if opening is not None else None
+        purse = Purse(there if there is not None else situation)
         entries = tuple(self._spool.entries.values())
         for number, entry in enumerate(entries, 1):
             if number % SLICE == 0:
@@ -92,7 +94,8 @@ class Census:
             tally.weigh(entry)
             tally.judge(entry, facts, decide(facts, situation))
             if there is not None:
-                tally.foresee(facts, decide(facts, there))
+                verdict = decide(facts, there)
+                tally.foresee(facts, is_going=isinstance(verdict, Go) and purse.pays(facts, verdict))
         forecast = None
         if opening is not None and there is not None:
             seconds = seconds_needed(tally.going_octets, speed_of(there))
@@ -133,8 +136,8 @@ class _Tally:
         counts[0] += 1
         counts[1] += entry.size
 
-    def foresee(self, facts: MessageFacts, verdict: Decision) -> None:
-        if isinstance(verdict, Go):
+    def foresee(self, facts: MessageFacts, *, is_going: bool) -> None:
+        if is_going:
             self.going += 1
             self.going_octets += facts.size
         else:

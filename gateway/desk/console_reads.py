@@ -164,7 +164,7 @@ class ConsoleReads(QueuePages):
             timezone=str(zone),
             now=iso(now, zone),
             mode=status.mode_row(self._dispatcher),
-            links=[status.link_row(state, situation) for state in situation.links],
+            links=[status.link_row(state, situation, self._dispatcher.meter) for state in situation.links],
             relay=status.relay_row(situation),
             last_contact=history.last_contact(),
             open=window.open,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.connectivity.ledger import BudgetState
-from gateway.dispatch.facts import MessageFacts, NextTry, Situation
+from gateway.dispatch.facts import Go, MessageFacts, NextTry, Situation
 from gateway.dispatch.meter import estimate
 from gateway.dispatch.openings import NEVER, later, next_admitting
 from gateway.dispatch.words import size_words
@@ -28,6 +28,29 @@ def over_budget(message: MessageFacts, state: BudgetState, of: str) -> str | Non
 def budget_words(state: BudgetState) -> str:
     """`12 MB of 200 MB per month used`."""
     return f"{size_words(state.used)} of {size_words(state.budget.octets)} per {state.budget.per} used"
+
+
+class Purse:
+    """What is left of the budgets while a forecast spends them."""
+
+    __slots__ = ("_links", "_windows")
+
+    def __init__(self, s: Situation) -> None:
+        self._links, self._windows = dict(s.link_budgets), dict(s.window_budgets)
+
+    def pays(self, message: MessageFacts, go: Go) -> bool:
+        """Would the budgets still let it go this way? If so, it is paid for."""
+        window = go.opening.window.name if go.opening is not None and not go.opening.once else ""
+        link_budget, window_budget = self._links.get(go.link), self._windows.get(window)
+        octets = estimate(message.size)
+        for state in (link_budget, window_budget):
+            if state is not None and over_budget(message, state, "") is not None:
+                return False
+        if link_budget is not None:
+            self._links[go.link] = link_budget.after(octets)
+        if window_budget is not None:
+            self._windows[window] = window_budget.after(octets)
+        return True
 
 
 def after_budget(message: MessageFacts, s: Situation, opening: Opening | None, state: BudgetState) -> NextTry:

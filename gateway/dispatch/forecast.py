@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from gateway.connectivity.ledger import BudgetState
+from gateway.dispatch.budgets import Purse
 from gateway.dispatch.decide import decide
 from gateway.dispatch.facts import Go, MessageFacts, OpenWindow, Situation
 from gateway.dispatch.openings import seconds_needed
@@ -27,16 +28,19 @@ class Forecast:
 def forecast(messages: Iterable[MessageFacts], situation: Situation) -> Forecast | None:
     """For the opening in progress or the next one; None where the schedule has none ahead.
 
-    The link is taken to be up and relays to answer: that is what an opening is for.
+    The link is taken to be up and relays to answer: that is what an opening is for. Budgets are spent in the order in which
+    the messages are given.
     """
     opening = next_opening(situation)
     if opening is None:
         return None
     there = at_opening(situation, opening)
+    purse = Purse(there)
     going: list[MessageFacts] = []
     staying = staying_octets = octets = 0
     for message in messages:
-        if isinstance(decide(message, there), Go):
+        verdict = decide(message, there)
+        if isinstance(verdict, Go) and purse.pays(message, verdict):
             going.append(message)
             octets += message.size
         else:

@@ -103,3 +103,10 @@ def test_the_forecast_of_a_later_opening_begins_with_a_fresh_budget() -> None:
     expected = forecast([message()], s)
     assert expected is not None
     assert len(expected.ids) == 1
+
+
+def test_the_forecast_ends_where_the_budget_does() -> None:
+    s = situation(now="2026-11-24 19:00", link_budgets={"dsl": budget(0, octets=1000_000, per="session")})
+    expected = forecast([message(id=f"k7qx000000{n}", size=200_000) for n in range(9)], s)
+    assert expected is not None
+    assert (len(expected.ids), expected.staying) == (4, 5)
