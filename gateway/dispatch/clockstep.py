@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from gateway.clock import Clock
 from gateway.config.settings import QueueSettings
 from gateway.dispatch.retry import DOUBT_WAIT
+from gateway.errors import SpoolError
+from gateway.events import Alarm, Journal
 from gateway.spool.entry import Entry
 from gateway.spool.record import Record
+from gateway.spool.spool import Spool
 
 LONGEST = 3600.0
 """Seconds for which a step may keep mail from leaving."""
@@ -52,3 +56,29 @@ def with_sooner_tries(now: float, queue: QueueSettings) -> Callable[[Record], No
             record.last_try = min(record.last_try, now)
 
     return change
+
+
+class DueMover:
+    """Moves what waits too long, durably, after a step back; a start counts as one that nobody saw."""
+
+    def __init__(self, spool: Spool, clock: Clock, journal: Journal) -> None:
+        self._spool, self._clock, self._journal = spool, clock, journal
+        self._wanted = True
+        self._seen = False
+
+    def stepped_back(self) -> None:
+        self._wanted = self._seen = True
+
+    async def move(self, queue: QueueSettings) -> None:
+        """What is to be moved, if anything is. A disk that will not is asked again at the next call."""
+        if not self._wanted:
+            return
+        self._wanted = False
+        now = self._clock.now()
+        ids = waiting_too_long(tuple(self._spool.entries.values()), now, queue, at_start=not self._seen)
+        try:
+            for first in range(0, len(ids), SLICE):
+                await self._spool.update(ids[first : first + SLICE], with_sooner_tries(now, queue))
+        except SpoolError as exc:
+            self._wanted = True
+            self._journal.record(Alarm("spool", f"Next Try cannot be moved after a step of the clock: {exc}"))

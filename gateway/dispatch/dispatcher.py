@@ -11,8 +11,6 @@ import contextlib
 import heapq
 from collections.abc import Iterable, Iterator
 from functools import partial
-from pathlib import Path
-from typing import Literal
 
 from gateway.clock import Clock
 from gateway.config.rules import ScheduleFile
@@ -23,17 +21,15 @@ from gateway.connectivity.dial import Dialler
 from gateway.connectivity.mode import judge_mode
 from gateway.connectivity.monitor import Monitor
 from gateway.courier.contract import SessionEnd
-from gateway.dispatch import clockstep
+from gateway.dispatch import clockstep, sentences
 from gateway.dispatch import orders as standing
 from gateway.dispatch.calls import STATE as CALLED
 from gateway.dispatch.calls import Calls
 from gateway.dispatch.conditions import Conditions
 from gateway.dispatch.decide import GRACE, decide, fits_no_opening
-from gateway.dispatch.ends import is_late
-from gateway.dispatch.facts import Decision, Go, MessageFacts, Mode, OpenWindow, Raise, Situation, Wish, facts_of
+from gateway.dispatch.facts import Decision, Go, MessageFacts, Mode, OpenWindow, Raise, Situation, Wish
 from gateway.dispatch.keeping import StateKeeper
 from gateway.dispatch.meter import Meter
-from gateway.dispatch.openings import why_never
 from gateway.dispatch.order import order_key
 from gateway.dispatch.removals import Removals
 from gateway.dispatch.reports import Reporter
@@ -41,15 +37,14 @@ from gateway.dispatch.retry import Opportunity
 from gateway.dispatch.sessions import RunSession, Sessions
 from gateway.dispatch.settler import Settler
 from gateway.dispatch.speed import SpeedBook
+from gateway.dispatch.stamps import Stamps
 from gateway.dispatch.timetable import Timetable
 from gateway.dispatch.troubles import Uptime
-from gateway.dispatch.words import time_words
-from gateway.errors import SpoolError
-from gateway.events import Alarm, Journal, ModeChanged, WindowEdge
+from gateway.events import Journal, ModeChanged, WindowEdge
 from gateway.mail.envelope import Class
 from gateway.schedule.calendar import Opening
 from gateway.spool.entry import Entry
-from gateway.spool.record import Record, Route
+from gateway.spool.record import Route
 from gateway.spool.spool import Spool
 
 LINGER = 2.0
@@ -90,7 +85,13 @@ class Dispatcher:
             lambda: not self.clock_why,
         )
         self._settler = Settler(
-            spool, lambda: self.settings, clock, journal, self.item_changed, self._late, lambda: not self.clock_why
+            spool,
+            lambda: self.settings,
+            clock,
+            journal,
+            self.item_changed,
+            lambda record: sentences.late(record, self.situation()),
+            lambda: not self.clock_why,
         )
         reporter = Reporter(spool, lambda: self.settings, clock, journal)
         self.removals = Removals(spool, reporter, clock, journal)
@@ -136,8 +137,8 @@ class Dispatcher:
         self._opportunity_since = clock.now()
         self._uptime = Uptime()
         self._stopping = False
-        self._stepped_back: Literal["at start", "seen"] | None = "at start"
-        self._stamps = _stamps(settings)
+        self._dues_after_step = clockstep.DueMover(spool, clock, journal)
+        self._stamps = Stamps(settings)
         self.keeper = StateKeeper(spool, journal)
         self.keeper.add(standing.STATE, self.timetable.take_unsaved)
         self.keeper.add(SpeedBook.STATE, self.sessions.take_unsaved_speeds)
@@ -188,14 +189,14 @@ class Dispatcher:
         for name in changed:
             self.sessions.troubles.forget(name)
         self.settings = settings
-        self._stamps = _stamps(settings)
+        self._stamps = Stamps(settings)
         self.timetable.replace(schedule, settings.mode)
         self.calls.dialler.replace(settings.links, schedule.timezone)
         self.meter.replace(settings, schedule)
 
     def files_changed(self) -> list[str]:
         """Files of the configuration that differ on disk from what is in force."""
-        return [str(path) for path, stamp in self._stamps.items() if _stamp(path) != stamp]
+        return self._stamps.changed()
 
     def set_mode(self, mode: ModeName, lasting: float | None = None) -> None:
         self.timetable.set_mode(mode, lasting)
@@ -211,34 +212,12 @@ class Dispatcher:
         return decide(self._facts(entry, wish, "outside" if entry.outside else "inside"), self.situation())
 
     def leaves(self, entry: Entry) -> str | None:
-        """When a message just accepted leaves, for its 250; None where that is now, or not to be said."""
-        verdict = self.verdict(entry, None)
-        if isinstance(verdict, Go) or verdict.next_try.at is None:
-            return None
-        when = time_words(verdict.next_try.at, self._clock.now(), self.timetable.schedule.timezone)
-        window = f", window {verdict.next_try.window}" if verdict.next_try.window is not None else ""
-        return f"leaves about {when}{window}"
-
-    def _late(self, record: Record) -> str | None:
-        """A sentence for the sender of a message that is later than its plan; None while it is not (DESIGN section 8)."""
-        situation, facts = self.situation(), facts_of(record)
-        if situation.clock_why is not None or not is_late(record, facts, situation):
-            return None
-        verdict = decide(facts, situation)
-        if isinstance(verdict, Go) or verdict.next_try.at is None:
-            return "It is tried again as soon as the line allows."
-        when = time_words(verdict.next_try.at, situation.now, self.timetable.schedule.timezone)
-        window = f", in the window {verdict.next_try.window}" if verdict.next_try.window is not None else ""
-        return f"It is tried again about {when}{window}."
+        """See `sentences.leaves`."""
+        return sentences.leaves(self.verdict(entry, None), self.situation())
 
     def refuses(self, message_class: Class, size: int) -> str | None:
-        """Offline by choice, and no enabled window would ever send it: the sentence for a 552, while its sender is there."""
-        situation = self.situation()
-        if self.timetable.orders.mode != "offline" or not self.timetable.calendar.has_windows():
-            return None
-        if any(w.enabled and w.admits(message_class, size) for w in self.timetable.schedule.all_windows):
-            return None
-        return why_never(MessageFacts("", situation.now, size, message_class), situation)
+        """See `sentences.refuses`."""
+        return sentences.refuses(message_class, size, self.situation())
 
     # -- orders of the operator ---------------------------------------------------------------------------------
 
@@ -348,7 +327,7 @@ class Dispatcher:
         # What was tried before a step back seems to come from the future: it belongs to the present opportunity all the same.
         self._opportunity_since = min(self._opportunity_since, now)
         if step.seconds < -clockstep.SLIGHT:
-            self._stepped_back = "seen"
+            self._dues_after_step.stepped_back()
             self.sessions.troubles.clock_stepped_back(clockstep.latest_due(now, self.settings.queue, doubt=False))
         self._monitor.clock_stepped(step.seconds)
         self.timetable.clock_stepped(step.seconds)
@@ -356,22 +335,6 @@ class Dispatcher:
     def clock_changed(self) -> None:
         """The clock has become set, or not set."""
         self.timetable.clock_stepped()
-
-    async def _move_dues(self) -> None:
-        """After a step back: no Next Try further away than it would have been."""
-        stepped, self._stepped_back = self._stepped_back, None
-        if stepped is None:
-            return
-        now, queue = self._clock.now(), self.settings.queue
-        entries = tuple(self._spool.entries.values())
-        ids = clockstep.waiting_too_long(entries, now, queue, at_start=stepped == "at start")
-        try:
-            for first in range(0, len(ids), clockstep.SLICE):
-                part = ids[first : first + clockstep.SLICE]
-                await self._spool.update(part, clockstep.with_sooner_tries(now, queue))
-        except SpoolError as exc:
-            self._stepped_back = stepped  # asked again at the next wake
-            self._journal.record(Alarm("spool", f"Next Try cannot be moved after a step of the clock: {exc}"))
 
     def _arm(self) -> None:
         """One timer for the earliest moment at which time alone changes a decision."""
@@ -398,7 +361,7 @@ class Dispatcher:
 
     async def _pump(self) -> None:
         await self._keep_states()
-        await self._move_dues()
+        await self._dues_after_step.move(self.settings.queue)
         self._judge_mode()
         now = self._clock.now()
         for edge in self.timetable.edges(now):
@@ -550,16 +513,3 @@ class Dispatcher:
     def mode(self) -> tuple[Mode, str]:
         """The mode in force, and why."""
         return self._mode
-
-
-def _stamps(settings: Settings) -> dict[Path, tuple[int, int] | None]:
-    """What the files in force looked like when they were read."""
-    return {path: _stamp(path) for path in (settings.path, settings.schedule) if path is not None}
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size
