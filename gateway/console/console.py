@@ -74,7 +74,8 @@ class Console:
         )
         self._counters = Counters(journal)
         self.hub = Hub(ask, self.door.sessions, standing, self._fault)
-        routes = [*Pages(self.door, ask, clock, self._counters).routes(), *Api(ask, self.hub).routes()]
+        self._pages = Pages(self.door, ask, clock, self._counters)
+        routes = [*self._pages.routes(), *Api(ask, self.hub).routes()]
         plain = Starlette(routes=routes, exception_handlers={HTTPException: _refusal})
         app: ASGIApp = Guard(plain, self.door, self._limits, clock, self._fault)
         self._app = app
@@ -104,6 +105,7 @@ class Console:
         except OSError as exc:
             why = exc.strerror or str(exc)
             raise ConsoleProblem(f"the console cannot listen on {self._settings.address}: {why}") from exc
+        self._pages.warm()
         self._server = server
         self._serving = asyncio.create_task(server.serve(), name="console")
         return self.address

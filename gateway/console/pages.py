@@ -50,6 +50,12 @@ class Pages:
         self._templates.filters["visible"] = visible
         self._templates.globals["address"] = self._files.address
 
+    def warm(self) -> None:
+        """Read, compress and compile what the first page needs."""
+        for name in ("app.html", "signin.html", "setup.html"):
+            self._templates.get_template(name)
+        assert self._files.by_name
+
     def routes(self) -> list[Route]:
         return [
             *(Route(path, self.app, methods=["GET"]) for path in ("/", "/schedule", "/sessions")),

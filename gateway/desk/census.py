@@ -29,6 +29,12 @@ SHORT = 2000
 SLICE = 50
 """Messages judged before the event loop gets its turn."""
 
+PAUSE = 0.004
+"""Seconds that a long count then rests, so that whoever asks something meanwhile is not kept waiting by it."""
+
+BEFORE = 0.3
+"""Seconds before a long count begins: the page that wanted it comes first."""
+
 SHARE = 20
 """A count that took so long is shown for so many times as long before the next, and at least KEEP seconds."""
 
@@ -56,7 +62,7 @@ class Census:
             return self._known
         age = self._clock.monotonic() - self._known_at
         if self._counting is None and (self._known is None or age > max(KEEP, SHARE * self._took)):
-            self._counting = asyncio.create_task(self._count(), name="census")
+            self._counting = asyncio.create_task(self._count(BEFORE, PAUSE), name="census")
             self._counting.add_done_callback(self._counted)
         return self._known if self._known is not None else self._rough()
 
@@ -77,7 +83,8 @@ class Census:
             tally.weigh(entry)
         return tally.report(is_complete=False)
 
-    async def _count(self) -> None:
+    async def _count(self, before: float = 0.0, pause: float = 0.0) -> None:
+        await asyncio.sleep(before)
         since = self._clock.monotonic()
         situation = self._dispatcher.situation()
         tally = _Tally(situation)
@@ -87,7 +94,7 @@ class Census:
         entries = tuple(self._spool.entries.values())
         for number, entry in enumerate(entries, 1):
             if number % SLICE == 0:
-                await asyncio.sleep(0)
+                await asyncio.sleep(pause)
             if entry.id not in self._spool.entries:
                 continue
             facts = self._dispatcher.facts(entry)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from itertools import islice
-from typing import Any, Protocol
+from operator import attrgetter, itemgetter
+from typing import Any, Protocol, TypeVar
 
 from gateway.clock import Clock
 from gateway.connectivity.monitor import Monitor
@@ -32,10 +33,14 @@ MOST_ROWS = 500
 SLICE = 200
 TOGETHER = 50
 SORTS = ("created", "id", "size", "next", "from", "to", "status")
+INDEXED = ("created", "id", "size")
+"""Orders that the index alone can give."""
+
 SHOWS = ("all", "look", "waiting", "deferred", "held", "sending", "window", "asap", "time", "never")
 
 Answer = AsyncIterator[Any]
 Key = tuple[Any, str]
+T = TypeVar("T")
 
 
 class Choose(Protocol):
@@ -64,24 +69,28 @@ class QueuePages:
         descending = one_of(arguments, "order", ("asc", "desc"), "desc") == "desc"
         wanted = parse_filter(one_text(arguments, "filter", ""))
         situation = self._dispatcher.situation()
-        entries: Iterable[Entry] = tuple(self._spool.entries.values())
+        entries: Sequence[Entry] = tuple(self._spool.entries.values())
         if show != "all":
             entries = await self._shown(entries, show, one_text(arguments, "window", ""), situation)
+        if not wanted.tests and sort in INDEXED:
+            cut = _cut(entries, attrgetter(sort), offset, limit, descending=descending)
+            yield await self._page(cut, entries, offset, situation)
+            return
         if wanted.tests or sort in ("from", "to", "status"):
             keyed = []
             async for entry, row in self._read(entries, situation):
                 if wanted.matches(row, situation.now):
                     keyed.append((_row_key(row, sort, entry), entry))
-        elif sort == "next":
-            keyed = [(await self._next_key(entry, situation, n), entry) for n, entry in enumerate(entries, 1)]
         else:
-            keyed = [(_entry_key(entry, sort), entry) for entry in entries]
-        cut = _cut(keyed, offset, limit, descending=descending)
-        rows = [row async for _, row in self._read(cut, situation)]
-        yield PageReport(
-            rows=rows,
-            total=len(keyed),
-            octets=sum(entry.size for _, entry in keyed),
+            keyed = [(await self._next_key(entry, situation, n), entry) for n, entry in enumerate(entries, 1)]
+        cut = [entry for _, entry in _cut(keyed, itemgetter(0), offset, limit, descending=descending)]
+        yield await self._page(cut, [entry for _, entry in keyed], offset, situation)
+
+    async def _page(self, cut: Sequence[Entry], found: Sequence[Entry], offset: int, s: Situation) -> PageReport:
+        return PageReport(
+            rows=[row async for _, row in self._read(cut, s)],
+            total=len(found),
+            octets=sum(map(attrgetter("size"), found)),
             offset=offset,
             messages=len(self._spool.entries),
         )
@@ -197,15 +206,13 @@ class QueuePages:
         )
 
 
-def _cut(keyed: list[tuple[Key, Entry]], offset: int, limit: int, *, descending: bool) -> list[Entry]:
-    """One page in order. Of a long queue only what comes before its end is put in order."""
+def _cut(items: Sequence[T], key: Callable[[T], Any], offset: int, limit: int, *, descending: bool) -> list[T]:
+    """One page in order. Of a long queue only what comes before its end is put in order; equals stay as they lie."""
     end = offset + limit
-    if end * 20 < len(keyed):
+    if end * 20 < len(items):
         pick = heapq.nlargest if descending else heapq.nsmallest
-        ordered = pick(end, keyed, key=lambda pair: pair[0])
-    else:
-        ordered = sorted(keyed, key=lambda pair: pair[0], reverse=descending)
-    return [entry for _, entry in ordered[offset:end]]
+        return pick(end, items, key=key)[offset:]
+    return sorted(items, key=key, reverse=descending)[offset:end]
 
 
 def _row_key(row: QueueRow, sort: str, entry: Entry) -> Key:
