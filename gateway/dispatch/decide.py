@@ -102,7 +102,9 @@ def _pushed(message: MessageFacts, s: Situation, trace: Trace) -> Decision:
             note(trace, "retry", "wait", f"next try {when(due, s)}")
             return Wait(NextTry("time", due), f"next try {when(due, s)}", due)
     note(trace, "window", "ok", "an operator asked to send it now")
-    opening = next((o.opening for o in s.open if admits(o.opening.window, message)), None)
+    opening = None
+    if s.mode != "online":
+        opening = next((o.opening for o in s.open if admits(o.opening.window, message)), None)
     return over_a_link(message, s, opening, trace, pushed=True)
 
 

@@ -163,17 +163,19 @@ class Dispatcher:
                 self._wake.clear()
             await self.sessions.wait()
         finally:
-            await self.calls.close()
             unsubscribe()
             self.timetable.stop()
             if self._timer is not None:
                 self._timer.cancel()
-            for task in (settling, removing):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
-            await self._settler.drain()
-            await self.keeper.keep()
+            try:
+                for task in (settling, removing):
+                    task.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await task
+                await self._settler.drain()
+            finally:  # whatever went wrong: no line stays up for it
+                await self.calls.close()
+                await self.keeper.keep()
 
     def stop(self, grace: float) -> None:
         """Nothing new starts; what is in flight has so many seconds, then returns to the queue. `run` then returns."""

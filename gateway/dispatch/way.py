@@ -106,7 +106,7 @@ def _call(message: MessageFacts, s: Situation, opening: Opening | None, trace: T
                     *rule_of(s, opening.window, "dial"),
                 )
             continue
-        why = _why_no_call(link, call, opening, message.may_dial)
+        why = _why_no_call(s, link, call, opening, by_operator=message.may_dial)
         if why is None and (no_budget := _over_budget(message, s, link, opening, trace)) is not None:
             blocked = blocked or no_budget
             continue
@@ -124,16 +124,30 @@ def _call(message: MessageFacts, s: Situation, opening: Opening | None, trace: T
     return blocked
 
 
-def _why_no_call(link: LinkState, call: CallState, opening: Opening | None, by_operator: bool) -> str | None:
+def _why_no_call(
+    s: Situation, link: LinkState, call: CallState, opening: Opening | None, *, by_operator: bool
+) -> str | None:
     if call.phase == "calling":
         return f"{link.name} is being called"
     if call.phase == "hanging up":
         return f"{link.name} is being put down"
     if call.left == 0:
         return f"{link.name} was called as often as it may be today (at_most)"
-    if by_operator or opening is None or (opening.window.name, opening.opens) not in call.spent:
+    if by_operator or opening is None:
         return None
-    return f"{link.name} had its call in this opening of {opening.window.name}, and stays down until the next"
+    if (opening.window.name, opening.opens) in call.spent:
+        return f"{link.name} had its call in this opening of {opening.window.name}, and stays down until the next"
+    if opening.closes - s.now < _time_to_come_up(s, link, opening):
+        return f"{opening.window.name} closes too soon for a call of {link.name}"
+    return None
+
+
+def _time_to_come_up(s: Situation, link: LinkState, opening: Opening) -> float:
+    """Seconds before the end of an opening in which no call is begun: it would come up for nothing. A short opening may be
+    shorter than what a call is allowed to take, and is called for all the same at its beginning."""
+    settings = link_settings(s, link)
+    within = settings.dial.within if settings is not None and settings.dial is not None else 0.0
+    return min(within, (opening.closes - opening.opens) / 4)
 
 
 def _would_help(relay: RelaySettings, s: Situation, opening: Opening | None, pushed: bool) -> bool:
