@@ -91,6 +91,13 @@ class Changed(msgspec.Struct, frozen=True):
     items: list[ItemResult]
 
 
+class ClockSet(msgspec.Struct, frozen=True):
+    """The gateway's clock, and whether it counts as set."""
+
+    clock: str
+    is_set: bool
+
+
 class Reloaded(msgspec.Struct, frozen=True):
     result: str
     not_in_force: list[str]
@@ -105,6 +112,9 @@ _NAMED = (
 )
 _ONE_NAMING = {"oneOf": [{"required": ["ids"]}, {"required": ["match"]}, {"required": ["all"]}]}
 _TEXT = {"type": "string", "maxLength": 1 << 20}
+
+_NOW = Word("now", {"type": "boolean"}, "a dialled link may be called for it")
+_LINK = (Word("name", {"type": "string", "minLength": 1, "maxLength": 200}, "the link", required=True),)
 
 _PAGE = (
     Word("filter", FILTER, "the filter language of the command line"),
@@ -182,6 +192,7 @@ CALLS: tuple[Call, ...] = (
             Word("action", {"enum": ["send", "try", "remove", "hold", "release"]}, "the action", required=True),
             *_NAMED,
             Word("force", {"type": "boolean"}, "for send: class, size and Next Try do not count"),
+            _NOW,
         ),
         body_rule=_ONE_NAMING,
     ),
@@ -191,7 +202,7 @@ CALLS: tuple[Call, ...] = (
         "send",
         "Send the queue now, over a link that is up",
         Sent,
-        body=(Word("force", {"type": "boolean"}, "class, size and Next Try do not count"),),
+        body=(Word("force", {"type": "boolean"}, "class, size and Next Try do not count"), _NOW),
     ),
     Call(
         "POST",
@@ -199,8 +210,21 @@ CALLS: tuple[Call, ...] = (
         "try",
         "Send these messages now",
         Sent,
-        body=(Word("ids", {"type": "array", "items": ID, "minItems": 1, "maxItems": 10000}, "which", required=True),),
+        body=(
+            Word("ids", {"type": "array", "items": ID, "minItems": 1, "maxItems": 10000}, "which", required=True),
+            _NOW,
+        ),
     ),
+    Call(
+        "POST",
+        "/links/up",
+        "link up",
+        "Call a dialled link; it stays up until it is put down",
+        rows.LinkRow,
+        body=_LINK,
+    ),
+    Call("POST", "/links/down", "link down", "Put down a link that was called", rows.LinkRow, body=_LINK),
+    Call("POST", "/clock/accept", "clock accept", "The clock is right, says the operator", ClockSet),
     Call(
         "POST",
         "/hold",

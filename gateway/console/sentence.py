@@ -32,6 +32,8 @@ def judge(o: Overview) -> Sentence:
         return Sentence(f"Stopped{until}: mail is accepted, nothing is sent.", _waiting(o), "bad")
     if o.relay is None:
         return Sentence("No relay is configured.", f"Mail is accepted and waits. {_waiting(o)}", "bad")
+    if o.clock is not None and o.mode.now == "offline" and not o.sending:
+        return Sentence("The clock cannot be right: windows wait.", f"{_capital(o.clock)}. {_waiting(o)}", "bad")
     if o.sending:
         count = len(o.sending)
         return Sentence(f"Sending {messages(count)} now.", f"Through {o.relay.host}. {_waiting(o)}", "busy")

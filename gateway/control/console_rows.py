@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from gateway.control.rows import (
+    BudgetRow,
     CheckRow,
     DiskRow,
     ForecastRow,
@@ -103,6 +104,8 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     removable: int
     undo: int
     undo_until: str | None
+    budgets: list[BudgetRow] = []
+    clock: str | None = None  # why the gateway's clock cannot be right; None while it can
 
 
 class RecipientRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,7 +164,8 @@ class MessageReport(msgspec.Struct, frozen=True, kw_only=True, rename={"sender":
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """What an action would do now: how many messages it is about, how many of them would go, and what that costs.
 
-    `seconds` at the known speed of the line, None where none is known. `why`: why nothing, or not all, would go.
+    `seconds` at the known speed of the line, None where none is known. `calls`: the link would be called for it. `why`: why
+    nothing, or not all, would go.
     """
 
     messages: int
@@ -173,6 +177,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     kind: str | None
     relay: str | None
     why: str | None
+    calls: bool = False
 
 
 class HourRow(msgspec.Struct, frozen=True, kw_only=True):

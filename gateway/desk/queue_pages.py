@@ -23,7 +23,7 @@ from gateway.desk.filter import parse_filter
 from gateway.desk.view import next_try_of, queue_row
 from gateway.dispatch.decide import decide
 from gateway.dispatch.dispatcher import Dispatcher
-from gateway.dispatch.facts import Go, Situation, Wish
+from gateway.dispatch.facts import Go, Raise, Situation, Wish
 from gateway.dispatch.openings import seconds_needed
 from gateway.errors import GatewayError
 from gateway.spool.entry import Entry
@@ -181,13 +181,13 @@ class QueuePages:
 
     async def _sending_preview(self, entries: list[Entry], octets: int, wish: Wish) -> Preview:
         going = going_octets = 0
-        way: Go | None = None
+        way: Go | Raise | None = None
         why: str | None = None
         for count, entry in enumerate(entries, 1):
             if count % SLICE == 0:
                 await asyncio.sleep(0)
             verdict = self._dispatcher.verdict(entry, wish)
-            if isinstance(verdict, Go):
+            if isinstance(verdict, Go | Raise):
                 going, going_octets, way = going + 1, going_octets + entry.size, way or verdict
             elif why is None:
                 why = verdict.why
@@ -201,8 +201,9 @@ class QueuePages:
             seconds=seconds_needed(going_octets, speed) if going else None,
             link=None if way is None else way.link,
             kind=None if way is None else kinds.get(way.link),
-            relay=None if way is None else way.relay.name,
+            relay=way.relay.name if isinstance(way, Go) else None,
             why=why,
+            calls=isinstance(way, Raise),
         )
 
 

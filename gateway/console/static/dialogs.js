@@ -22,32 +22,40 @@ function costs(p) {
   return h("dl", { class: "kv" },
     h("dt", {}, "Will be sent"), h("dd", {}, b(`${plural(p.going, "message")}, ${size(p.going_octets)}`)),
     h("dt", {}, "Takes about"), h("dd", {}, p.seconds === null ? "not known: the line was not measured yet" : span(p.seconds)),
+    p.calls && [h("dt", {}, "Calls"), h("dd", {}, b(p.link))],
     h("dt", {}, "Over"), h("dd", {}, p.link ? `${p.link}${p.kind ? ", " + LINKS[p.kind] : ""}` : "no link that is up"),
     p.kind && p.kind !== "permanent" && [h("dt", {}, "Costs"), h("dd", {}, `${size(p.going_octets)} of a ${LINKS[p.kind]} line${link && link.speed ? " at " + rate(link.speed) : ""}`)],
     h("dt", {}, "Through"), h("dd", {}, p.relay || "–"));
 }
 
+// A dialled line is called only where nothing can leave without it, and only after the dialog that says so.
+async function previewing(body) {
+  const plain = await preview(body);
+  const dialled = S.standing.overview.links.some((link) => link.kind === "dialled" && !link.up);
+  return plain.going || !dialled ? plain : preview({ ...body, now: true });
+}
+
 async function sendQueue() {
-  const [plain, forced] = (await doing(() => Promise.all([preview({ action: "send", all: true }), preview({ action: "send", all: true, force: true })]))) || [];
+  const [plain, forced] = (await doing(() => Promise.all([previewing({ action: "send", all: true }), previewing({ action: "send", all: true, force: true })]))) || [];
   if (!plain) return;
   const more = forced.going - plain.going, { overview } = S.standing;
   const outside = overview.mode.now === "offline" && !overview.open.length;
-  const text = !forced.going ? `Nothing can leave now: ${forced.why || plain.why || "the queue is empty"}.` : outside ? "No window is open. This starts a session by hand, over a link that is up." : "This starts a session now.";
+  const text = !forced.going ? `Nothing can leave now: ${forced.why || plain.why || "the queue is empty"}.` : outside ? (forced.calls ? `No window is open and the line is down. This calls ${forced.link}.` : "No window is open. This starts a session by hand, over a link that is up.") : "This starts a session now.";
   dialog(outside ? "Send now, outside a window?" : "Send the queue now?", [
     h("p", {}, text), costs(plain),
     more > 0 && h("label", { class: "opt" }, h("input", { type: "checkbox", name: "force" }), b("Also send what limits hold back"), h("span", { class: "muted" }, `${more}, ${size(forced.going_octets - plain.going_octets)}`), h("small", {}, "Class, size, and Next Try do not count, once.")),
     plain.messages > forced.going && forced.why && h("p", {}, `${plural(plain.messages - forced.going, "message")} cannot leave: ${forced.why}.`),
   ], [cancel(outside && whenMailLeaves() ? `Wait for ${clock(whenMailLeaves().at)}` : "Cancel"), forced.going > 0 && confirm_("Send", "pri", "send")], (value, form) => {
-    if (value === "ok") doing(async () => toast(capital((await call("POST", "/send", form.get("force") ? { force: true } : {})).text) + "."));
+    if (value === "ok") doing(async () => toast(capital((await call("POST", "/send", { force: Boolean(form.get("force")), now: forced.calls })).text) + "."));
   });
 }
 
 async function tryNow(ids) {
   if (!ids.length || !mayChange()) return;
-  const p = await doing(() => preview({ action: "try", ids }));
+  const p = await doing(() => previewing({ action: "try", ids }));
   if (!p) return;
   const start = () => doing(async () => {
-    toast(capital((await call("POST", "/try", { ids })).text) + ".");
+    toast(capital((await call("POST", "/try", { ids, now: p.calls })).text) + ".");
     clearSelection();
   });
   if (!p.going) return toast(`Nothing can leave now: ${p.why}.`);

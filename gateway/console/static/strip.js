@@ -209,6 +209,7 @@ function renderNotices() {
   const { overview } = S.standing, lines = [];
   if (overview.files_changed.length) lines.push(["Changed on disk and not in force: " + overview.files_changed.join(", "), mayChange() && h("button", { class: "btn sm", type: "button", onclick: () => doing(async () => { await call("POST", "/reload", {}); toast("Both files were read and are in force."); }) }, "Reload")]);
   if (overview.not_in_force.length) lines.push(["Not in force yet: " + overview.not_in_force.join(", ")]);
+  if (overview.clock) lines.push([`The clock: ${overview.clock}. `, mayChange() && h("button", { class: "btn sm", type: "button", title: "tidegate clock accept", onclick: () => doing(async () => { await call("POST", "/clock/accept", {}); await loadOverview(); toast("The clock is accepted."); }) }, "It is right")]);
   if (overview.undo) lines.push([`${plural(overview.undo, "message")} removed; they can be brought back until ${clock(overview.undo_until)}. `, mayChange() && h("button", { class: "btn sm", type: "button", onclick: undo }, "Undo")]);
   if (overview.disk.set_aside) lines.push([`${plural(overview.disk.set_aside, "file")} set aside: look into set-aside/ of the spool`]);
   if (boot.is_open) lines.push(["No password is set: everybody on this machine may use this console. Set one with `tidegate console password`."]);

@@ -27,6 +27,12 @@ CASES: list[tuple[Overview, str, str, Tone]] = [
     (overview(mode=ONLINE), "Online. Mail leaves as it comes.", "3 messages wait, 2.1 MB.", "ok"),
     (overview(mode=ONLINE, queue=count(deferred=1)), "Online. Some mail is tried again later.", "3 messages", "warn"),
     (overview(mode=STOPPED), "Stopped until 14:00: mail is accepted, nothing is sent.", "3 messages wait", "bad"),
+    (
+        overview(clock="it is before the build date"),
+        "The clock cannot be right: windows wait.",
+        "It is before the build date.",
+        "bad",
+    ),
     (overview(relay=None), "No relay is configured.", "Mail is accepted and waits.", "bad"),
     (overview(sending=[sending()]), "Sending 1 message now.", "Through smtp.hq.example.", "busy"),
     (overview(queue=count(held=3)), "Nothing leaves: all mail is held.", "Release it to let it go.", "warn"),
