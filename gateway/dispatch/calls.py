@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from gateway.clock import Clock
+from gateway.config.settings import LinkSettings
+from gateway.connectivity import dial
 from gateway.connectivity.dial import Dialler
+from gateway.connectivity.monitor import Monitor
 from gateway.connectivity.state import LinkState
 from gateway.dispatch.facts import CallState, Phase, Raise
+from gateway.dispatch.meter import Meter
 from gateway.errors import GatewayError, NotNow
 from gateway.events import Alarm, Journal
 from gateway.schedule.calendar import Opening
+from gateway.spool.spool import Spool
 
 STATE = "calls"
 """The name under which the openings that had their call are kept in the spool's state."""
@@ -239,3 +245,43 @@ def _decode(saved: bytes | None) -> dict[str, set[Key]]:
         with contextlib.suppress(msgspec.MsgspecError):
             return msgspec.json.decode(saved, type=dict[str, set[Key]])
     return {}
+
+
+def make_calls(
+    links: Sequence[LinkSettings],
+    zone: ZoneInfo,
+    spool: Spool,
+    monitor: Monitor,
+    meter: Meter,
+    *,
+    clock: Clock,
+    journal: Journal,
+    clock_is_set: Callable[[], bool],
+    on_change: Callable[[], None],
+    on_over: Callable[[], None],
+) -> Calls:
+    """The calls of a gateway, over its spool, monitor and meter."""
+
+    async def save(octets: bytes) -> None:
+        await spool.save_state(dial.STATE, octets)
+
+    dialler = Dialler(
+        links,
+        spool.load_state(dial.STATE),
+        clock=clock,
+        journal=journal,
+        zone=zone,
+        is_up=lambda name: any(link.name == name and link.up for link in monitor.states),
+        save=save,
+        clock_is_set=clock_is_set,
+    )
+    return Calls(
+        dialler,
+        spool.load_state(STATE),
+        clock=clock,
+        journal=journal,
+        on_change=on_change,
+        on_over=on_over,
+        on_up=meter.raised,
+        on_down=meter.put_down,
+    )

@@ -10,24 +10,22 @@ import asyncio
 import contextlib
 import heapq
 from collections.abc import Iterable, Iterator
-from functools import partial
 
 from gateway.clock import Clock
 from gateway.config.rules import ScheduleFile
 from gateway.config.settings import ModeName, Settings
-from gateway.connectivity import clockset, dial, ledger
+from gateway.connectivity import clockset, ledger
 from gateway.connectivity.clockwatch import ClockStep, ClockWatch
-from gateway.connectivity.dial import Dialler
 from gateway.connectivity.mode import judge_mode
 from gateway.connectivity.monitor import Monitor
 from gateway.courier.contract import SessionEnd
 from gateway.dispatch import clockstep, sentences
 from gateway.dispatch import orders as standing
 from gateway.dispatch.calls import STATE as CALLED
-from gateway.dispatch.calls import Calls
+from gateway.dispatch.calls import make_calls
 from gateway.dispatch.conditions import Conditions
 from gateway.dispatch.decide import GRACE, decide, fits_no_opening
-from gateway.dispatch.facts import Decision, Go, MessageFacts, Mode, OpenWindow, Raise, Situation, Wish
+from gateway.dispatch.facts import Decision, Go, MessageFacts, Mode, OpenWindow, Raise, Situation, Wish, facts_of_entry
 from gateway.dispatch.keeping import StateKeeper
 from gateway.dispatch.meter import Meter
 from gateway.dispatch.order import order_key
@@ -106,24 +104,17 @@ class Dispatcher:
         self.sessions = Sessions(self, spool, self._settler, monitor, run_session, clock, journal, grace, self.meter)
         self._links_up = {state.name for state in monitor.states if state.up}
         self._wishes: dict[str, Wish] = {}
-        self.calls = Calls(
-            Dialler(
-                settings.links,
-                spool.load_state(dial.STATE),
-                clock=clock,
-                journal=journal,
-                zone=schedule.timezone,
-                is_up=lambda name: any(link.name == name and link.up for link in monitor.states),
-                save=partial(spool.save_state, dial.STATE),
-                clock_is_set=lambda: not self.clock_why,
-            ),
-            spool.load_state(CALLED),
+        self.calls = make_calls(
+            settings.links,
+            schedule.timezone,
+            spool,
+            monitor,
+            self.meter,
             clock=clock,
             journal=journal,
+            clock_is_set=lambda: not self.clock_why,
             on_change=self.reconsider,
             on_over=self._drop_calling_wishes,
-            on_up=self.meter.raised,
-            on_down=self.meter.put_down,
         )
         self._conditions = Conditions()
         self._wake = asyncio.Event()
@@ -211,7 +202,7 @@ class Dispatcher:
 
     def verdict(self, entry: Entry, wish: Wish | None) -> Decision:
         """What the decision says now, with or without an operator's wish."""
-        return decide(self._facts(entry, wish, "outside" if entry.outside else "inside"), self.situation())
+        return decide(facts_of_entry(entry, wish, "outside" if entry.outside else "inside"), self.situation())
 
     def leaves(self, entry: Entry) -> str | None:
         """See `sentences.leaves`."""
@@ -239,7 +230,7 @@ class Dispatcher:
             entry = self._spool.entries.get(item)
             if entry is None or entry.claimed:
                 continue
-            verdict = decide(self._facts(entry, wish, "outside" if entry.outside else "inside"), situation)
+            verdict = decide(facts_of_entry(entry, wish, "outside" if entry.outside else "inside"), situation)
             if isinstance(verdict, Go | Raise):
                 self._wishes[item] = wish
                 going.append((item, verdict))
@@ -281,24 +272,7 @@ class Dispatcher:
         return None if watch is None or watch.is_set else watch.why
 
     def facts(self, entry: Entry) -> MessageFacts:
-        return self._facts(entry, self._wishes.get(entry.id), "outside" if entry.outside else "inside")
-
-    def _facts(self, entry: Entry, wish: Wish | None, route: Route = "outside") -> MessageFacts:
-        return MessageFacts(
-            id=entry.id,
-            created=entry.created,
-            size=entry.size,
-            message_class=entry.message_class,
-            held=entry.held,
-            claimed=entry.claimed,
-            due=entry.due if route == "outside" else entry.inside_due,
-            last_try=entry.last_try,
-            tries=entry.tries,
-            doubt=entry.doubt,
-            push=wish.push if wish is not None else None,
-            may_dial=wish is not None and wish.may_dial,
-            route=route,
-        )
+        return facts_of_entry(entry, self._wishes.get(entry.id), "outside" if entry.outside else "inside")
 
     # -- what wakes us ------------------------------------------------------------------------------------------
 
@@ -402,9 +376,9 @@ class Dispatcher:
                 continue
             wish = self._wishes.get(item)
             if entry.outside:
-                self._offer(self._facts(entry, wish, "outside"), situation)
+                self._offer(facts_of_entry(entry, wish, "outside"), situation)
             if entry.inside:
-                self._offer(self._facts(entry, wish, "inside"), situation)
+                self._offer(facts_of_entry(entry, wish, "inside"), situation)
 
     def _offer(self, message: MessageFacts, situation: Situation) -> None:
         verdict = decide(message, situation)
@@ -430,7 +404,7 @@ class Dispatcher:
             return None
         if not (entry.outside if route == "outside" else entry.inside):
             return None
-        verdict = decide(self._facts(entry, self._wishes.get(item), route), self.situation())
+        verdict = decide(facts_of_entry(entry, self._wishes.get(item), route), self.situation())
         return verdict if isinstance(verdict, Go) else None
 
     # -- what sessions ask ---------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from gateway.connectivity.ledger import BudgetState
 from gateway.connectivity.state import LinkState
 from gateway.mail.envelope import Class
 from gateway.schedule.calendar import Calendar, Opening
+from gateway.spool.entry import Entry
 from gateway.spool.record import Record, Route
 
 Mode = Literal["online", "offline", "stopped"]
@@ -160,6 +161,25 @@ class Raise(Wait):
 
 
 Decision = Go | Wait  # and Raise, which is a way to wait
+
+
+def facts_of_entry(entry: Entry, wish: Wish | None, route: Route) -> MessageFacts:
+    """The facts of a message from its index entry, on one of its routes, and what an operator wishes for it."""
+    return MessageFacts(
+        id=entry.id,
+        created=entry.created,
+        size=entry.size,
+        message_class=entry.message_class,
+        held=entry.held,
+        claimed=entry.claimed,
+        due=entry.due if route == "outside" else entry.inside_due,
+        last_try=entry.last_try,
+        tries=entry.tries,
+        doubt=entry.doubt,
+        push=wish.push if wish is not None else None,
+        may_dial=wish is not None and wish.may_dial,
+        route=route,
+    )
 
 
 def facts_of(record: Record, *, claimed: bool = False, push: Push | None = None) -> MessageFacts:
