@@ -56,6 +56,7 @@ class Hub:
         self._ask, self._sessions, self._enrich, self._told = ask, sessions, enrich, told
         self._readers: set[asyncio.Queue[bytes | None]] = set()
         self._work: asyncio.Task[None] | None = None
+        self._works: set[asyncio.Task[None]] = set()  # the present one, and one that is ending
         self._changed: set[str] = set()
         self._is_stale = False
         self._general = False
@@ -65,10 +66,10 @@ class Hub:
     async def stop(self) -> None:
         for reader in tuple(self._readers):
             self._let_go(reader)
-        if self._work is not None:
-            self._work.cancel()
-            await asyncio.gather(self._work, return_exceptions=True)
-            self._work = None
+        self._work = None
+        for work in self._works:
+            work.cancel()
+        await asyncio.gather(*self._works, return_exceptions=True)
 
     def admit(self, session: Session | None) -> asyncio.Queue[bytes | None]:
         """A place for a reader. Raises Full."""
@@ -80,6 +81,8 @@ class Hub:
             session.streams += 1
         if self._work is None:
             self._work = asyncio.create_task(self._run(), name="console stream")
+            self._works.add(self._work)
+            self._work.add_done_callback(self._works.discard)
         return reader
 
     def leave(self, reader: asyncio.Queue[bytes | None], session: Session | None) -> None:
