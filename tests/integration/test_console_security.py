@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -15,6 +16,8 @@ import pytest
 
 from tests.support.console import PASSWORD, Browser, ConsoleGateway, Events, raw
 from tests.support.gateway import eventually, letter
+from tests.support.relay import Say
+from tests.support.relaythread import RelayThread
 from tests.support.servertls import make_listener_certificate
 
 SCHEDULE = "timezone: UTC\nwindows:\n  - {name: Night, open: '22:00-05:00'}\n"
@@ -527,3 +530,30 @@ def test_a_console_without_password_lets_a_browser_and_a_program_on_the_machine_
         "POST", "/api/v1/mode", b'{"mode": "offline"}', {"Content-Type": "application/json"}, own=False
     )
     assert answer.status == 200
+
+
+def test_w18_a_removal_raced_with_delivery_waits_for_it_and_says_how_it_ended(tmp_path: Path) -> None:
+    gate: list[asyncio.Event] = []
+
+    def wait_at_the_dot(_: str) -> Say:
+        gate.append(asyncio.Event())
+        return Say("250 2.0.0 taken", after=gate[0])
+
+    with (
+        RelayThread({".": wait_at_the_dot}) as relay,
+        ConsoleGateway(tmp_path, "mode: offline\n" + relay.settings, SCHEDULE) as gateway,
+    ):
+        item = gateway.hand_in(letter("on its way"))
+        browser = gateway.browser()
+        browser.load()
+        assert browser.post("/try", {"ids": [item]}).status == 200
+        eventually(lambda: gate, "it is at the dot")
+        answers: list[object] = []
+        removing = threading.Thread(target=lambda: answers.append(browser.post("/remove", {"ids": [item]}).json()))
+        removing.start()
+        eventually(lambda: browser.get("/api/v1/sending").json(), "it is shown as being sent")
+        relay._loop.call_soon_threadsafe(gate[0].set)
+        removing.join(20)
+        assert answers == [{"count": 1, "results": {"delivered": 1}, "items": [{"id": item, "result": "delivered"}]}]
+        assert len(relay.messages) == 1
+        assert browser.post("/undo", {}).status == 409
