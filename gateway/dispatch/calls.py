@@ -60,6 +60,7 @@ class Calls:
         self._on_change, self._on_over = on_change, on_over
         self._on_up, self._on_down = on_up, on_down
         self._spent: dict[str, set[Key]] = _decode(saved)
+        self._under_way: dict[str, set[Key]] = {}  # openings for which a call was made that is not over
         self._unsaved = False
         self._open: frozenset[Key] = frozenset()
         self._wanted: set[str] = set()
@@ -77,7 +78,11 @@ class Calls:
     def states(self) -> dict[str, CallState]:
         """Of every link that can be called, by name."""
         return {
-            name: CallState(self._phase(name), frozenset(self._spent.get(name, ())), self.dialler.calls_left(name))
+            name: CallState(
+                self._phase(name),
+                frozenset(self._spent.get(name, set()) | self._under_way.get(name, set())),
+                self.dialler.calls_left(name),
+            )
             for name in self.dialler.names
         }
 
@@ -126,6 +131,7 @@ class Calls:
         for name in wanted:
             if not self._closing and name not in self._calling and name not in self._hanging:
                 self._calling.add(name)
+                self._under_way.setdefault(name, set()).update(self._open)
                 self._spawn(self._call(name))
 
     async def _call(self, name: str) -> None:
@@ -146,7 +152,7 @@ class Calls:
 
     def _is_over(self, name: str) -> None:
         """It stays down until the next start of a window."""
-        self._spent[name] = self._spent.get(name, set()) | self._open
+        self._spent[name] = self._spent.get(name, set()) | self._under_way.pop(name, set()) | self._open
         self._unsaved = True
         self._on_over()
 

@@ -131,6 +131,8 @@ def _why_no_call(
         return f"{link.name} is being called"
     if call.phase == "hanging up":
         return f"{link.name} is being put down"
+    if call.phase == "raised":  # by us, and it fell by itself: what is left of that call is put down first
+        return f"{link.name} fell, and is being put down"
     if call.left == 0:
         return f"{link.name} was called as often as it may be today (at_most)"
     if by_operator or opening is None:

@@ -24,6 +24,7 @@ from gateway.dispatch.facts import Raise, Wait, Wish
 from gateway.errors import NotNow
 from gateway.events import Dialled, Event, Journal
 from gateway.mail.envelope import Class, Envelope, Peer, Recipient
+from gateway.mail.outcome import Interrupted
 from gateway.spool.spool import Spool
 from tests.support.clock import FakeClock
 from tests.support.fakekernel import FakeKernel
@@ -415,3 +416,48 @@ def test_a_line_that_will_not_go_down_is_not_asked_in_a_loop(tmp_path: Path) -> 
         assert len(branch.put_down.read_text().splitlines()) == 1
 
     run(Branch(tmp_path, down="exit 1"), body)
+
+
+def test_an_operator_puts_a_line_down_in_the_middle_of_a_session_and_the_mail_stays(tmp_path: Path) -> None:
+    async def stuck(number: int, feed: Feed) -> SessionEnd:
+        shipment = await feed.take(OFFERS)
+        assert shipment is not None
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await feed.settle(shipment.id, [Interrupted("the session was ended")])
+        return DONE
+
+    async def body(branch: Branch) -> None:
+        sessions = branch.dispatcher.sessions
+        item = await branch.message()
+        await branch.until(lambda: sessions.sending)
+        await branch.dispatcher.calls.put_down_by_hand("modem", lambda name: sessions.leave(name, 0.1))
+        assert not branch.line.exists()
+        await branch.settled()
+        assert item in branch.spool.entries
+        assert (branch.calls, branch.courier.started) == (1, 1)
+
+    run(Branch(tmp_path, script=stuck), body)
+
+
+def test_a_line_that_falls_by_itself_is_cleared_away_and_not_called_again_in_this_opening(tmp_path: Path) -> None:
+    async def body(branch: Branch) -> None:
+        await branch.message()
+        await branch.until(lambda: branch.courier.started == 1)
+        await branch.until(lambda: branch.is_quiet)
+        assert branch.put_down.exists()
+        assert branch.calls == 1
+
+    branch = Branch(tmp_path)
+
+    async def falls(number: int, feed: Feed) -> SessionEnd:
+        shipment = await feed.take(OFFERS)
+        assert shipment is not None
+        branch.line.unlink()
+        branch.kernel.remove("ppp0")
+        await feed.settle(shipment.id, [Interrupted("the line fell")])
+        return SessionEnd("broken", "the line fell", reached=True)
+
+    branch.courier = FakeCourier(falls)
+    run(branch, body)

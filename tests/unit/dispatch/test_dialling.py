@@ -124,3 +124,9 @@ def test_a_line_that_works_is_used_and_none_is_called() -> None:
 def test_a_clock_that_is_not_set_calls_nobody_not_even_for_urgent_mail() -> None:
     s = branch(open=(), clock_why="the clock is not set")
     assert reason(decide(message(message_class="urgent"), s)) == "link down"
+
+
+def test_a_line_that_we_raised_and_that_fell_is_not_called_before_it_was_put_down() -> None:
+    s = branch(calls={"modem": CallState("raised")})
+    assert reason(decide(message(), s)) == "modem fell, and is being put down"
+    assert reason(decide(message(push="send", may_dial=True), s)) == "modem fell, and is being put down"
