@@ -18,12 +18,13 @@ SCRIPTS = (
     "table.js",
     "drawer.js",
     "dialogs.js",
-    "week.js",
-    "schedule.js",
     "live.js",
     "main.js",
 )
 """In the order in which they build on each other; served as one file."""
+
+PLAN_SCRIPTS = ("week.js", "schedule.js")
+"""Of the schedule and the sessions; a page that shows the queue alone goes without them."""
 
 TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 
@@ -44,13 +45,16 @@ class StaticFiles:
 
     @cached_property
     def by_name(self) -> dict[str, StaticFile]:
-        scripts = "\n".join(_short((self._folder / name).read_text("utf-8")) for name in SCRIPTS)
-        texts = {"app.js": f'"use strict";\n(() => {{\n{scripts}\n}})();\n'}
+        texts = {"app.js": self._joined(SCRIPTS), "plan.js": self._joined(PLAN_SCRIPTS)}
         texts |= {
             name: _short((self._folder / name).read_text("utf-8")) for name in ("theme.js", "style.css", "icon.svg")
         }
         texts["style.css"] = _tight(texts["style.css"])
         return {name: _made(name, text.encode()) for name, text in texts.items()}
+
+    def _joined(self, names: tuple[str, ...]) -> str:
+        """Both files are plain scripts of one page: what one declares at its top, the other sees."""
+        return '"use strict";\n' + "\n".join(_short((self._folder / name).read_text("utf-8")) for name in names) + "\n"
 
     def address(self, name: str) -> str:
         return f"/static/{name}?v={self.by_name[name].version}"

@@ -88,9 +88,11 @@ class Pages:
             "is_open": session is None or session.is_open,
             "view": view,
             "standing": standing(overview),
-            "page": page,
+            "page": None if page is None else _shown(page),
         }
-        response = self._page(request, "app.html", hostname=overview.hostname, boot=_as_script(boot), who=who)
+        response = self._page(
+            request, "app.html", hostname=overview.hostname, boot=_as_script(boot), who=who, view=view
+        )
         if cookie is not None:
             self._set_cookie(response, cookie)
         return response
@@ -241,6 +243,14 @@ class Pages:
     def _page(self, request: Request, name: str, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> Response:
         body = self._templates.get_template(name).render(**values).encode("utf-8", "replace")
         return packed(request, body, "text/html", status)
+
+
+def _shown(page: PageReport) -> dict[str, Any]:
+    """What the table shows of a page: a hundred rows are most of what the first page weighs."""
+    shown: dict[str, Any] = msgspec.to_builtins(page)
+    for row in shown["rows"]:
+        del row["class"], row["attempts"]
+    return shown
 
 
 def _template(name: str) -> str:

@@ -64,7 +64,7 @@ class QueueCount(msgspec.Struct, frozen=True, kw_only=True):
     is_complete: bool
 
 
-class BlockRow(msgspec.Struct, frozen=True, kw_only=True):
+class BlockRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One opening on a time line. `times`: how many openings of the window it stands for, where they are too many to show."""
 
     window: str

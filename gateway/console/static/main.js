@@ -3,6 +3,7 @@
 const TITLES = { queue: "Mail queue", schedule: "Schedule", sessions: "Sessions" };
 
 function go(view, push = true) {
+  if (view !== "queue" && typeof loadSchedule !== "function") return location.assign("/" + view);
   S.view = view;
   if (push) address.push(view);
   for (const link of document.querySelectorAll(".tabs [data-view]")) {

@@ -124,7 +124,7 @@ function renderDay() {
   const often = (name) => overview.day.filter((other) => other.window === name);
   for (const name of new Set(overview.day.filter((block) => !block.by_hand).map((block) => block.window))) {
     const blocks = often(name);
-    if (blocks.length < 4 && blocks[0].times === 1) continue;
+    if (blocks.length < 4 && !blocks[0].times) continue;
     for (const [opens, closes] of runs(blocks)) lane.push(h("i", { class: blocks[0].is_conditional ? "urgl" : "band " + blocks[0].kind, style: { left: percent(place(opens)), width: percent(place(closes) - place(opens)), ...(blocks[0].is_conditional ? { bottom: "1px" } : { top: "5px", bottom: "5px" }) } }));
     const next = blocks.find((block) => instant(block.closes) > now());
     if (next && !next.is_conditional && place(instant(next.opens)) < 0.8) lane.push(h("span", { class: "flag", style: { left: percent(place(instant(next.opens))) } }, clock(next.opens), " ", h("em", {}, name)));
@@ -133,7 +133,7 @@ function renderDay() {
   for (const block of overview.day) {
     const isOften = block.times > 1 || (often(block.window).length > 3 && !block.by_hand);
     if (isOften) {
-      if (block.times === 1 && !block.is_conditional) lane.push(h("i", { class: `blk ${block.kind} ${instant(block.closes) < now() ? "done" : ""}`, style: { left: percent(place(instant(block.opens))), width: `max(4px, ${percent(place(instant(block.closes)) - place(instant(block.opens)))})`, top: "24px", bottom: "6px" } }));
+      if (!block.times && !block.is_conditional) lane.push(h("i", { class: `blk ${block.kind} ${instant(block.closes) < now() ? "done" : ""}`, style: { left: percent(place(instant(block.opens))), width: `max(4px, ${percent(place(instant(block.closes)) - place(instant(block.opens)))})`, top: "24px", bottom: "6px" } }));
       continue;
     }
     const from = place(instant(block.opens)), to = place(instant(block.closes)), wide = to - from > 0.07;

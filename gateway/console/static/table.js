@@ -47,7 +47,7 @@ function makeRow(row) {
 }
 
 function patchRow(entry, row) {
-  const json = JSON.stringify([row, S.progress.get(row.id), today()]);
+  const json = JSON.stringify([row.status, row.state, row.next_try, row.to, S.progress.get(row.id), today()]);
   entry.row = row;
   if (entry.json === json) {
     fill(entry.tr.children[3], nextTry(row));

@@ -23,9 +23,9 @@ function drawDay(day) {
     if (brothers.length > 3 || block.times > 1) often.set(block.window, brothers);
   }
   for (const [name, blocks] of often) {
-    const from = place(blocks[0].opens), to = place(blocks.at(-1).closes), times = blocks.reduce((sum, block) => sum + block.times, 0);
+    const from = place(blocks[0].opens), to = place(blocks.at(-1).closes), times = blocks.reduce((sum, block) => sum + (block.times || 1), 0);
     parts.push(h("button", { type: "button", class: `bandb ${blocks[0].kind} ${blocks[0].is_conditional ? "maybe" : ""} ${picked(name)}`, style: { left: percent(from), width: percent(to - from) }, "aria-pressed": String(S.picked === name), "aria-label": visible(`${name}, ${dayName(day.date, { weekday: "long" })}, ${times} times from ${hm(blocks[0].opens)} to ${hm(blocks.at(-1).closes)}, ${KINDS[blocks[0].kind]}`), title: visible(name), onclick: () => pick(name) }));
-    for (const block of blocks) if (block.times === 1 && !block.is_conditional) parts.push(h("i", { class: `tickb ${block.kind} ${instant(block.closes) < now() ? "done" : ""}`, style: { left: percent(place(block.opens)), width: `max(2px, ${percent(place(block.closes) - place(block.opens))})` } }));
+    for (const block of blocks) if (!block.times && !block.is_conditional) parts.push(h("i", { class: `tickb ${block.kind} ${instant(block.closes) < now() ? "done" : ""}`, style: { left: percent(place(block.opens)), width: `max(2px, ${percent(place(block.closes) - place(block.opens))})` } }));
   }
   for (const block of day.blocks) {
     if (often.has(block.window)) continue;
