@@ -113,6 +113,10 @@ class Dialler:
         """What we raised and have not put down, also of links that a reload took away."""
         return tuple(name for name, calls in self._calls.items() if calls.raised)
 
+    def has_fallen(self, name: str) -> bool:
+        """We raised it, and the line is gone without our having put it down."""
+        return self.is_raised(name) and not self._is_up(name)
+
     def calls_left(self, name: str) -> int | None:
         """How often it may be called today; None where there is no limit."""
         dial = self._dial(name)

@@ -161,6 +161,8 @@ class Calls:
     def hang_up_idle(self, is_busy: Callable[[str], bool]) -> None:
         """Put down what we raised and nobody needs; what an operator raised stays until he puts it down."""
         for name in self.dialler.raised:
+            if self.dialler.has_fallen(name):
+                self._by_hand.discard(name)
             if name in self._calling or name in self._hanging or name in self._by_hand or is_busy(name):
                 continue
             if self._clock.monotonic() >= self._stuck_until.get(name, 0.0):

@@ -461,3 +461,16 @@ def test_a_line_that_falls_by_itself_is_cleared_away_and_not_called_again_in_thi
 
     branch.courier = FakeCourier(falls)
     run(branch, body)
+
+
+def test_what_an_operator_raised_and_fell_by_itself_is_cleared_away(tmp_path: Path) -> None:
+    async def body(branch: Branch) -> None:
+        await branch.dispatcher.calls.raise_by_hand("modem")
+        branch.line.unlink()
+        branch.kernel.remove("ppp0")
+        await branch.until(lambda: branch.is_quiet)
+        assert branch.put_down.exists()
+        await branch.dispatcher.calls.raise_by_hand("modem")
+        assert branch.line.exists()
+
+    run(Branch(tmp_path), body)
