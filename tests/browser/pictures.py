@@ -19,7 +19,11 @@ README = Path("contrib/console.png")
 def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "build/screenshots")
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as work, office(Path(work), with_password=True) as (gateway, _), sync_playwright() as playwright:
+    with (
+        tempfile.TemporaryDirectory() as work,
+        office(Path(work), with_password=True) as (gateway, _),
+        sync_playwright() as playwright,
+    ):
         ids = fill(gateway)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for theme in ("light", "dark"):
