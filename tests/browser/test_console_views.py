@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.support.console import PASSWORD, ConsoleGateway
 from tests.support.gateway import eventually, letter
 from tests.support.relaythread import RelayThread
 
-AXE = (Path(__file__).parent / "axe.min.js").read_text("utf-8")
+AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
 MARKUP = '<script>alert(1)</script>"><svg onload=alert(2)><img src=x onerror=alert(3)>'
 
 

@@ -83,7 +83,7 @@ async function checkYaml() {
   const number = ++checkNumber, area = $("#yamltext");
   if (!area) return;
   const report = await doing(() => call("POST", "/schedule/check", { text: area.value }));
-  if (!report || number !== checkNumber || !$("#yamltext")) return;
+  if (!report || number !== checkNumber || !S.draft || !$("#yamltext")) return;
   S.draft.valid = report.is_valid;
   const errors = report.problems.filter((problem) => problem.severity === "error").length, warnings = report.problems.length - errors;
   const place = $("#validity");
