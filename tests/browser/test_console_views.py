@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -228,7 +229,12 @@ def test_the_first_password_is_set_with_the_printed_code(page: Any, tmp_path: Pa
 VIEWS = ("/", "/schedule", "/sessions", "/setup", "/print", "drawer", "remove", "send", "edit", "keys", "selected")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+LOOKS = [("desktop", "light"), ("phone", "dark")]
+if os.environ.get("TIDEGATE_LONG"):
+    LOOKS += [("desktop", "dark"), ("phone", "light")]
+
+
+@pytest.mark.parametrize(("size", "theme"), LOOKS)
 @pytest.mark.parametrize("view", VIEWS)
 def test_axe_finds_no_violation(chromium: Any, branch: Any, size: str, theme: Any, view: str) -> None:
     gateway, _, ids = branch
