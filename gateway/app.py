@@ -145,6 +145,7 @@ class App:
             refuses=dispatcher.refuses,
             relay_offers=self._relay_offers,
             clock_not_set=lambda: not clock_watch.is_set,
+            looped=dispatcher.sessions.looped,
         )
         drop = DropFolder(
             settings.spool, spool, journal=self._journal, head=partial(self._local_head, spool), classify=self._classify

@@ -203,14 +203,14 @@ class Desk:
         ids = [await self._known(item) for item in texts(arguments, "ids")]
         held = [item for item in ids if self._spool.entries[item].held]
         if held:
-            raise NotNow(f"{held[0]} is held by an operator; release it first")
+            raise NotNow(f"{held[0]} is held; release it first")
         yield self._pushed(ids, Wish("force", bool(arguments.get("now"))), len(ids))
 
     def _pushed(self, ids: list[str], wish: Wish, asked: int) -> dict[str, Any]:
         if not asked:
             raise NotNow("the queue is empty")
         if not ids:
-            raise NotNow("every message is held by an operator")
+            raise NotNow("every message is held")
         going = self._dispatcher.push(ids, wish)
         sending = [item for item in ids if (entry := self._spool.entries.get(item)) is not None and entry.claimed]
         if not going and not sending:

@@ -37,7 +37,7 @@ def decide(message: MessageFacts, situation: Situation, trace: Trace = None) -> 
         accepted = time_words(message.created, s.now, s.calendar.file.timezone)
         trace.append(Check("stored", "ok", f"accepted {accepted}, {size_words(message.size)}, {message.message_class}"))
     if message.held:
-        why = "held by an operator" + (f": {message.hold_note}" if message.hold_note else "")
+        why = f"held: {message.hold_note}" if message.hold_note else "held by an operator"
         note(trace, "held", "stop", why)
         return Wait(NextTry("released"), why)
     note(trace, "held", "ok", "not held")

@@ -73,6 +73,7 @@ class Lane:
     more: asyncio.Event = field(default_factory=asyncio.Event)
     cut: bool = False
     route: Route = "outside"
+    loop: str | None = None  # what it sent came straight back to us: a sentence
 
     def offer(self, key: Key, item: str) -> None:
         if item not in self.offered:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Coroutine, Iterable
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from gateway.clock import Clock
@@ -310,6 +311,9 @@ class Sessions:
     def _judge_session(self, lane: Lane, feed: LaneFeed, end: SessionEnd) -> None:
         """What the session showed of the relay and of the link, which counts more than any probe (DESIGN section 6)."""
         relay = lane.relay.name
+        if lane.loop is not None:
+            end = replace(end, why="setup", text=lane.loop, alarm=True)
+            lane.loop = lane.loop if lane.tasks else None
         if end.alarm:
             self._journal.record(Alarm(relay, end.text))
         if end.offers is not None:
@@ -317,7 +321,7 @@ class Sessions:
         if end.why == "setup":
             self.suspects |= feed.put_off
         elif end.why == "damaged":
-            self._spawn(self._hold_damaged(feed.put_off, end.text))
+            self._spawn(self._hold(feed.put_off, end.text))
         if lane.tasks and feed.record.sent == 0 and end.why in ("refused", "busy", "unreachable"):
             # A further connection that the relay will not have is no trouble of the relay: go on with those there are.
             lane.alone_until = self._clock.monotonic() + self._director.settings.queue.retry_interval
@@ -343,8 +347,24 @@ class Sessions:
             self._monitor.session_succeeded(lane.link, relay)
         self._director.reconsider()
 
-    async def _hold_damaged(self, ids: Iterable[str], why: str) -> None:
-        """Octets that must not leave (P6) do not mend by waiting: a person has to look."""
+    def looped(self, item: str) -> bool:
+        """What we sent under this ID came straight to our own door: its relay is this gateway (CASES C26). The message is held,
+        since a person has to look; the relay takes nothing more, as with every fault of our set-up (P9). False if it was not
+        being sent.
+        """
+        row = self.sending.get(item)
+        lane = self._lanes.get((row.link, row.relay)) if row is not None else None
+        if lane is None:
+            return False
+        lane.loop = (
+            f"mail loop: the relay {lane.relay.name} ({lane.relay.host}:{lane.relay.port}) is this gateway itself"
+        )
+        lane.stop.set()
+        self._spawn(self._hold([item], lane.loop))
+        return True
+
+    async def _hold(self, ids: Iterable[str], why: str) -> None:
+        """Neither octets that must not leave (P6) nor a loop mend by waiting: a person has to look."""
 
         def hold(record: Record) -> None:
             record.held, record.hold_note = True, why
@@ -353,7 +373,7 @@ class Sessions:
             for item in await self._spool.update(list(ids), hold):
                 self._journal.record(HeldItem(item, why))
         except GatewayError as exc:
-            self._journal.record(Alarm("spool", f"damaged messages cannot be held: {exc}"))
+            self._journal.record(Alarm("spool", f"messages cannot be held ({why}): {exc}"))
 
 
 def _payer(go: Go) -> str | None:

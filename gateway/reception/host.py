@@ -65,7 +65,8 @@ class Host:
 
     `when_leaves`: in words, when a message just queued will leave. `refuses`: why a message of this class and size
     (octets) is not taken now, or None. `clock_not_set`: see DESIGN section 6. `token`: see `gateway.reception.received`.
-    `relay_offers`: what the relay can carry, as far as is known.
+    `relay_offers`: what the relay can carry, as far as is known. `looped`: told of the queue ID of a message that came
+    straight back; True if that is seen to.
     """
 
     spool: Spool
@@ -77,6 +78,7 @@ class Host:
     refuses: Callable[[Class, int], str | None] | None = None
     clock_not_set: Callable[[], bool] | None = None
     relay_offers: Callable[[], RelayOffers | None] | None = None
+    looped: Callable[[str], bool] | None = None
     failures: Failures = field(default_factory=Failures)
     guests: Guests = field(default_factory=Guests)
     receive_view: memoryview = field(default_factory=lambda: memoryview(bytearray(RECEIVE_OCTETS)))

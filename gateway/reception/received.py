@@ -90,15 +90,20 @@ REPAIRED_HEAD = 1
 """The index of the alternative that tells of repairs."""
 
 _TOP = re.compile(rb"received[ \t]*:(?:[^\r\n]|\r\n[ \t])*\r\n", re.IGNORECASE)
+_ID = re.compile(rb"[ \t]id ([a-z0-9]{1,16})\b")
 
 
-def came_straight_from(token: str, header: bytes) -> bool:
-    """True if the topmost field of the header is one of ours: no other server has handled the message in between.
+def came_straight_from(token: str, header: bytes) -> str | None:
+    """The queue ID under which the message was sent, if the topmost field of the header is one of ours: no other server has
+    handled it in between. Empty where that field names no ID; None for all other mail.
 
     A message that we sent and that comes back by way of others (a mailing list, a forwarding user) has theirs on top.
     """
     mark = b"(Tidegate %b)" % token.encode()
     if mark not in header:
-        return False
+        return None
     found = _TOP.match(header)
-    return found is not None and mark in found[0]
+    if found is None or mark not in found[0]:
+        return None
+    named = _ID.search(found[0], found[0].index(mark))
+    return named[1].decode() if named is not None else ""

@@ -81,7 +81,8 @@ class Reception:
     """Takes mail on the configured addresses and commits it to the spool.
 
     `when_leaves(entry)`: when this message will leave, in words, for the 250. `refuses(class, octets)`: the sentence with
-    which such a message is refused now, or None. `clock_not_set()`: the Received field then says so.
+    which such a message is refused now, or None. `clock_not_set()`: the Received field then says so. `looped(id)`: what we sent
+    under this ID came straight back; True if that is seen to.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Reception:
         refuses: Callable[[Class, int], str | None] | None = None,
         clock_not_set: Callable[[], bool] | None = None,
         relay_offers: Callable[[], RelayOffers | None] | None = None,
+        looped: Callable[[str], bool] | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -112,6 +114,7 @@ class Reception:
             refuses=refuses,
             clock_not_set=clock_not_set,
             relay_offers=relay_offers,
+            looped=looped,
         )
         self._listeners: dict[_Place, Listener] = {}
         self._changing: asyncio.Task[None] | None = None

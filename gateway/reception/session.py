@@ -246,9 +246,11 @@ class Session(Conversation):
         mail, host = self.mail, self.host
         assert mail is not None
         header = intake.inspection.header
-        if came_straight_from(host.token, header):
-            what = "a message came straight back: the relay leads to this gateway"
-            host.journal.record(Alarm(about="relay", what=what))
+        sent_as = came_straight_from(host.token, header)
+        if sent_as is not None:
+            if host.looped is None or not host.looped(sent_as):
+                what = "a message came straight back: the relay leads to this gateway"
+                host.journal.record(Alarm(about="relay", what=what))
             return replies.LOOPS_NOW
         envelope = Envelope(
             reverse_path=mail.path.address,

@@ -195,3 +195,18 @@ def test_reading_commands_work_without_a_running_gateway(tmp_path: Path, words: 
     assert done.returncode == 0, done.stderr
     assert "not running" in done.stderr
     assert gateway.run("send").returncode == 69
+
+
+def test_c26_a_relay_that_is_this_gateway_itself_holds_the_message_and_says_so(tmp_path: Path) -> None:
+    with Gateway(tmp_path, "mode: offline") as gateway:
+        item = gateway.hand_in(letter())
+        relays = f"relays:\n  - {{name: isp, host: 127.0.0.1, port: {gateway.port}, tls: none}}\n"
+        gateway.config.write_text(gateway.config.read_text() + relays)
+        assert gateway.run("reload").returncode == 0
+        assert gateway.run("mode", "online").returncode == 0
+        row = eventually(lambda: [row for row in gateway.queue() if row["state"] == "held"], "it is held")[0]
+        assert len(gateway.queue()) == 1, "no second copy, no report"
+        assert (row["id"], row["next_try"]["kind"]) == (item, "released")
+        assert f"mail loop: the relay isp (127.0.0.1:{gateway.port}) is this gateway itself" in row["status"]
+        assert gateway.logged(" alarm", "mail loop")
+        assert gateway.logged(item, " held ")

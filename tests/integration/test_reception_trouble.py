@@ -379,9 +379,29 @@ def test_a_message_that_comes_straight_back_is_put_off_and_an_alarm_raised() -> 
             answer = await client.data(looped + b".\r\n")
             assert (answer.code, answer.text[:5]) == (451, "4.4.6")
             assert [event.about for event in door.events if isinstance(event, Alarm)] == ["relay"]
+            assert len(door.spool.stored) == 1
             await client.envelope()
             forwarded = b"Received: from gw.test by list.example; now\r\n" + looped
             assert (await client.data(forwarded + b".\r\n")).code == 250
+
+    asyncio.run(body())
+
+
+def test_who_sent_what_came_straight_back_is_told_its_id_and_raises_the_alarm_itself() -> None:
+    async def body() -> None:
+        told: list[str] = []
+
+        def looped(item: str) -> bool:
+            told.append(item)
+            return True
+
+        async with open_door(looped=looped) as door:
+            client = await ready(door)
+            assert (await client.data(b"Subject: x\r\n\r\nx\r\n.\r\n")).code == 250
+            await client.envelope()
+            assert (await client.data(door.spool.stored[0].content + b".\r\n")).code == 451
+            assert told == [door.spool.stored[0].id]
+            assert not [event for event in door.events if isinstance(event, Alarm)]
 
     asyncio.run(body())
 

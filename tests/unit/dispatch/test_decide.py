@@ -30,7 +30,7 @@ def test_an_open_window_that_admits_it_lets_it_go() -> None:
 def test_a_held_message_waits_for_its_release_in_every_mode() -> None:
     for mode in ("online", "offline", "stopped"):
         verdict = waits(decide(message(held=True, hold_note="ask Anna"), situation(mode=mode)))
-        assert (verdict.next_try, verdict.why) == (NextTry("released"), "held by an operator: ask Anna")
+        assert (verdict.next_try, verdict.why) == (NextTry("released"), "held: ask Anna")
 
 
 def test_stopped_sends_nothing_even_in_a_window() -> None:

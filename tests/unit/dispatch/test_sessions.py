@@ -15,9 +15,9 @@ from gateway.courier.capabilities import Capabilities
 from gateway.courier.contract import Feed, SessionEnd
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.dispatch.facts import Wait
-from gateway.events import Event, Journal, ModeChanged
+from gateway.events import Alarm, Event, HeldItem, Journal, ModeChanged
 from gateway.mail.envelope import Class, Envelope, Peer, Recipient
-from gateway.mail.outcome import Delivered, Interrupted, Reply
+from gateway.mail.outcome import Deferred, Delivered, Interrupted, Reply
 from gateway.spool.spool import Spool
 
 ISP = RelaySettings("isp", "127.0.0.1", 2525, tls="none")
@@ -250,5 +250,38 @@ def test_a_dead_connection_on_a_line_that_works_is_replaced_without_a_pause(tmp_
             await house.until(lambda: not house.spool.entries)
             assert not house.dispatcher.sessions.troubles.now
             assert house.courier.started == 2
+
+    asyncio.run(check())
+
+
+def test_c26_what_comes_straight_back_is_held_and_its_relay_gets_nothing_more(tmp_path: Path) -> None:
+    back = "451 4.4.6 this message has just left this gateway"
+    house: House
+
+    async def lead_back(number: int, feed: Feed) -> SessionEnd:
+        while (shipment := await feed.take(OFFERS)) is not None:
+            assert house.dispatcher.sessions.looped(shipment.id)
+            await feed.settle(shipment.id, [Deferred(back, Reply(451, back[4:]))])
+        return DONE
+
+    async def check() -> None:
+        nonlocal house
+        async with House(tmp_path, FakeCourier(lead_back)) as house:
+            first, second = await house.message("first"), await house.message("second")
+            house.run()
+            await house.until(lambda: house.spool.entries[first].held and house.dispatcher.sessions.troubles.now)
+            record = await house.spool.record(first)
+            why = "mail loop: the relay isp (127.0.0.1:2525) is this gateway itself"
+            assert record.hold_note == why
+            assert record.recipients[0].standing == "pending"
+            assert [event.id for event in house.events if isinstance(event, HeldItem)] == [first]
+            assert [event.what for event in house.events if isinstance(event, Alarm)] == [why]
+            assert house.dispatcher.sessions.troubles.now["isp"].stubborn
+            waits = house.dispatcher.verdict(house.spool.entries[second], None)
+            assert isinstance(waits, Wait)
+            assert waits.why.startswith(why)
+            assert house.spool.entries[second].tries == 0
+            assert not house.dispatcher.sessions.looped(second)
+            assert house.courier.started == 1
 
     asyncio.run(check())

@@ -88,7 +88,11 @@ def test_the_protocol_is_said_as_rfc_3848_and_6531_want_it() -> None:
 
 def test_only_a_field_of_ours_on_top_means_that_the_message_came_straight_back() -> None:
     other = b"Received: from a by b; c\r\n"
-    assert came_straight_from("0123456789ab", field() + other)
-    assert not came_straight_from("0123456789ab", other + field())
-    assert not came_straight_from("ba9876543210", field() + other)
-    assert not came_straight_from("0123456789ab", b"Subject: (Tidegate 0123456789ab)\r\n" + other)
+    local = b"Received: by gw.test (Tidegate 0123456789ab)\r\n\tid 8k2f41c07a11 (from user id 7);\r\n\tnow\r\n"
+    nameless = b"Received: by gw.test (Tidegate 0123456789ab); now\r\n"
+    assert came_straight_from("0123456789ab", field() + other) == "8k2f41c07a10"
+    assert came_straight_from("0123456789ab", local) == "8k2f41c07a11"
+    assert came_straight_from("0123456789ab", nameless) == ""
+    assert came_straight_from("0123456789ab", other + field()) is None
+    assert came_straight_from("ba9876543210", field() + other) is None
+    assert came_straight_from("0123456789ab", b"Subject: (Tidegate 0123456789ab)\r\n" + other) is None
