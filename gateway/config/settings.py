@@ -222,4 +222,4 @@ class Settings:
 
     def line_of(self, key: str) -> int:
         """The line at which a key is written, 0 where it has its default."""
-        return dict(self.key_lines).get(key, 0)
+        return next((line for name, line in self.key_lines if name == key), 0)

@@ -44,7 +44,8 @@ def decide(message: MessageFacts, situation: Situation, trace: Trace = None) -> 
     if s.mode == "stopped":
         note(trace, "mode", "stop", f"sending is stopped ({s.mode_why})", *line_of(s, "mode"))
         return Wait(NEVER, "sending is stopped")
-    note(trace, "mode", "ok", f"{s.mode}: {s.mode_why}", *line_of(s, "mode"))
+    if trace is not None:
+        note(trace, "mode", "ok", f"{s.mode}: {s.mode_why}", *line_of(s, "mode"))
     if message.route == "inside":
         return _inside(message, s, trace)
     if not s.settings.relays:

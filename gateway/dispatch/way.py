@@ -42,7 +42,8 @@ def over_a_link(
     best: Wait | None = None
     is_way_open = False
     for link in links:
-        note(trace, "link", "ok", f"{link.name} is up: {link.why}", *link_rule(s, link))
+        if trace is not None:
+            note(trace, "link", "ok", f"{link.name} is up: {link.why}", *link_rule(s, link))
         if (no_budget := _over_budget(message, s, link, opening, trace)) is not None:
             best = _sooner(best, no_budget)
             continue
@@ -50,7 +51,9 @@ def over_a_link(
         for relay in relays_for(s, link, opening):
             trouble = s.troubles.get(relay.name)
             if trouble is None or is_over(trouble, s, opening, pushed):
-                note(trace, "relay", "ok", f"{relay.name} ({relay.host}:{relay.port})", file_of(s), relay.line or None)
+                if trace is not None:
+                    where = f"{relay.name} ({relay.host}:{relay.port})"
+                    note(trace, "relay", "ok", where, file_of(s), relay.line or None)
                 return Go(link.name, relay, opening)
             why = f"{trouble.why}; next try {when(trouble.until, s)}"
             note(trace, "relay", "wait", f"{relay.name}: {why}", file_of(s), relay.line or None)
@@ -160,13 +163,11 @@ def _would_help(relay: RelaySettings, s: Situation, opening: Opening | None, pus
 
 def relays_for(s: Situation, link: LinkState, opening: Opening | None) -> tuple[RelaySettings, ...]:
     """The relays that may be used, in order; only the last form, `relays` in order, ever has more than one."""
-    by_name = {relay.name: relay for relay in s.settings.relays}
     via = opening.window.via if opening is not None and s.mode != "online" else None
-    if via is not None and via in by_name:
-        return (by_name[via],)
     settings = link_settings(s, link)
-    if settings is not None and settings.relay in by_name:
-        return (by_name[settings.relay],)
+    for name in (via, settings.relay if settings is not None else None):
+        if name is not None and (relay := next((r for r in s.settings.relays if r.name == name), None)) is not None:
+            return (relay,)
     return s.settings.relays
 
 

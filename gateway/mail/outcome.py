@@ -41,6 +41,8 @@ class Reply:
 def clean_reply_text(raw: bytes) -> str:
     """The peer's text as data that may be shown anywhere: UTF-8 or escaped, no control characters, at most 500 octets."""
     text = raw[: 4 * MAX_REPLY_OCTETS].decode("utf-8", "backslashreplace")
+    if text.isascii() and text.isprintable():  # nearly every reply: one line of plain words
+        return text.strip()[:MAX_REPLY_OCTETS]
     text = "".join(c if c == "\n" or c.isprintable() else " " if c in "\t\r" else f"\\x{ord(c):02x}" for c in text)
     encoded = text.strip().encode("utf-8", "backslashreplace")
     return encoded[:MAX_REPLY_OCTETS].decode("utf-8", "ignore")

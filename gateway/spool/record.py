@@ -109,6 +109,8 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fi
 MAX_RECORD_OCTETS = 8 * 1024 * 1024
 """Far above a thousand recipients with their replies; a larger file is no record."""
 
+_FIELDS = msgspec.json.Decoder(dict[str, Any])
+
 _INSTANTS = ("created", "due", "deliver_by", "inside_due", "last_try", "opening_tried", "warned")
 
 
@@ -127,7 +129,7 @@ def encode_record(record: Record) -> bytes:
 def decode_record(octets: bytes) -> Record:
     """The record that `encode_record` made. Raises ValueError, with the reason, for anything else."""
     try:
-        fields = msgspec.json.decode(octets, type=dict[str, Any])
+        fields = _FIELDS.decode(octets)
         for name in _INSTANTS:
             if name in fields:
                 fields[name] = _read_instant(fields[name])
@@ -148,7 +150,7 @@ def _parts(fields: dict[str, Any]) -> list[dict[str, Any]]:
 def _write_instant(instant: float | None) -> str | None:
     if instant is None:
         return None
-    return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.fromtimestamp(instant, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def _read_instant(text: object) -> float | None:
