@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections import deque
 from typing import cast
 
@@ -31,6 +32,7 @@ from gateway.courier.writer import Over, Writer
 from gateway.mail.outcome import Deferred, Delivered, Reply, clean_reply_text
 
 MAX_UNSETTLED = 64
+MARKED_AT_ONCE = 16
 
 
 class Exchange:
@@ -263,8 +265,9 @@ class Exchange:
             self._end_taking()
 
     async def _mark(self) -> None:
-        """Have all that is ready recorded as on the wire, in one go."""
-        parcels = [transaction.parcel for transaction in self._ready if not transaction.parcel.is_marked]
+        """Have what is ready recorded as on the wire, some in one go: a cut leaves all of these in doubt."""
+        unmarked = (transaction.parcel for transaction in self._ready if not transaction.parcel.is_marked)
+        parcels = list(itertools.islice(unmarked, MARKED_AT_ONCE))
         await self._feed.on_wire([parcel.shipment.id for parcel in parcels])
         for parcel in parcels:
             parcel.is_marked = True
@@ -366,7 +369,7 @@ class Exchange:
         )
         if transaction.end is not None and self._pace.answered(parcel.shipment.content.size, self._loop.time()):
             self._wire.limit_ahead(self._pace.ahead, is_near=False)
-        if transaction.end is not None and not self._chunks:
+        if transaction.end is not None and not self._chunks and not self._pace.is_near:
             self._measure_waits(transaction)
         self._forget(transaction)
         if verdict.setup is not None:

@@ -22,6 +22,9 @@ from gateway.mail.outcome import MAX_REPLY_OCTETS, Outcome, Reply
 from gateway.spool.record import Record, Route
 from gateway.spool.spool import Claim, Spool
 
+GATHERED, GATHER = 8, 0.003
+"""Outcomes that are waited for, and for how many seconds, while further messages are being sent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
@@ -53,19 +56,27 @@ class Settler:
         self._spool, self._settings, self._clock, self._journal = spool, settings, clock, journal
         self._on_settled = on_settled
         self._waiting: list[Settlement] = []
-        self._wake = asyncio.Event()
+        self._wake, self._enough = asyncio.Event(), asyncio.Event()
         self._room = asyncio.Condition()
         self.unsettled = 0
 
     def put(self, settlement: Settlement) -> None:
         self._waiting.append(settlement)
         self._wake.set()
+        if len(self._waiting) >= min(GATHERED, self.unsettled):
+            self._enough.set()
 
     async def run(self) -> None:
         """Work until cancelled; `drain` first, or what waits is lost to memory and becomes in doubt at the next start."""
         while True:
             await self._wake.wait()
             self._wake.clear()
+            if len(self._waiting) < min(GATHERED, self.unsettled):
+                # More is under way: what is answered within a moment shares this flush, which costs more than a message.
+                self._enough.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(GATHER):
+                        await self._enough.wait()
             try:
                 await self._work()
             except Exception as exc:  # top of the worker: one bad settlement must not stop the others
@@ -77,6 +88,8 @@ class Settler:
 
     async def room_for_one(self, limit: int) -> None:
         """Wait until fewer than `limit` messages are sent or being sent and not settled."""
+        if self.unsettled < limit:
+            return
         async with self._room:
             await self._room.wait_for(lambda: self.unsettled < limit)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.courier import Capabilities, Nudge, RelayMemory, Shipment
+from gateway.courier.exchange import MARKED_AT_ONCE
 from gateway.courier.pace import MOST_UNANSWERED
 from tests.support.certificates import make_server
 from tests.support.relay import HANG_UP, RESET, Relay, Say
@@ -161,13 +162,14 @@ def test_before_the_first_octet_of_a_message_leaves_that_is_recorded(extensions:
 
     async def go() -> Any:
         async with relay:
-            feed = Watching(small(20))
+            feed = Watching(small(40))
             return await send(relay, feed=feed)
 
     end, feed = asyncio.run(go())
 
-    assert end.took == 20
-    assert sorted(id for ids in feed.marked for id in ids) == sorted(f"m{n}" for n in range(20))
+    assert end.took == 40
+    assert sorted(id for ids in feed.marked for id in ids) == sorted(f"m{n}" for n in range(40))
+    assert max(map(len, feed.marked)) <= MARKED_AT_ONCE  # a cut leaves so many in doubt at once, and no more
 
 
 @manner
