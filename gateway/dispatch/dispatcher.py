@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.clock import Clock
 from gateway.config.rules import ScheduleFile
@@ -397,15 +397,20 @@ class Dispatcher:
     def _waiting(self) -> Iterator[MessageFacts]:
         return (self.facts(entry) for entry in self._spool.entries.values() if entry.outside and not entry.claimed)
 
-    def recheck(self, item: str, route: Route) -> Go | None:
-        """At the moment of sending: is it still so, and for this lane?"""
-        entry = self._spool.entries.get(item)
-        if entry is None or entry.claimed or self._stopping:
-            return None
-        if not (entry.outside if route == "outside" else entry.inside):
-            return None
-        verdict = decide(facts_of_entry(entry, self._wishes.get(item), route), self.situation())
-        return verdict if isinstance(verdict, Go) else None
+    def recheck(self, items: Sequence[str], route: Route) -> dict[str, Go]:
+        """At the moment of sending: which of these may still leave, and which way."""
+        going: dict[str, Go] = {}
+        if self._stopping:
+            return going
+        situation = self.situation()
+        for item in items:
+            entry = self._spool.entries.get(item)
+            if entry is None or entry.claimed or not (entry.outside if route == "outside" else entry.inside):
+                continue
+            verdict = decide(facts_of_entry(entry, self._wishes.get(item), route), situation)
+            if isinstance(verdict, Go):
+                going[item] = verdict
+        return going
 
     # -- what sessions ask ---------------------------------------------------------------------------------------
 

@@ -157,6 +157,10 @@ class Meter:
         """What this link has carried and cost this month; None where no count is kept of it."""
         return self.ledger.used(account_of_link(link), "month", self.moment()) if self._counts(link) else None
 
+    def has_budget(self, link: str) -> bool:
+        """May what goes over this link run into a budget: its own, or that of a window?"""
+        return bool(self._windows) or (link in self._links and self._links[link].budget is not None)
+
     def has_tariff(self, link: str) -> bool:
         return link in self._links and self._links[link].tariff is not None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
@@ -18,7 +18,7 @@ from gateway.courier.capabilities import Capabilities
 from gateway.courier.contract import Feed, SessionEnd
 from gateway.dispatch.conversations import Conversations
 from gateway.dispatch.facts import Go
-from gateway.dispatch.lane import Lane, LaneFeed, Sending, SessionRecord
+from gateway.dispatch.lane import MOST_AHEAD, Lane, LaneFeed, Sending, SessionRecord
 from gateway.dispatch.meter import Meter, used_octets
 from gateway.dispatch.order import Key
 from gateway.dispatch.retry import Opportunity
@@ -62,8 +62,8 @@ class Director(Protocol):
 
     settings: Settings
 
-    def recheck(self, item: str, route: Route) -> Go | None:
-        """At the moment of sending: may it still go, and which way?"""
+    def recheck(self, items: Sequence[str], route: Route) -> dict[str, Go]:
+        """At the moment of sending: those that may still go, and which way."""
         ...
 
     def item_changed(self, item: str) -> None: ...
@@ -234,7 +234,7 @@ class Sessions:
             self._settler,
             self._clock,
             self._journal,
-            lambda item: self._go_of_lane(item, lane),
+            lambda items: self._go_of_lane(items, lane),
             lambda: self._director.linger(lane.link),
             self._director.opportunity,
             self.sending,
@@ -243,6 +243,7 @@ class Sessions:
             self._broken_in,
             lambda size, go: self._meter.taken(metered, size, _payer(go)),
             self.conversations,
+            1 if self._meter.has_budget(lane.link) else MOST_AHEAD,
         )
         interface = next((k.interface for k in self._director.settings.links if k.name == lane.link), "default")
         try:
@@ -278,12 +279,13 @@ class Sessions:
         self.suspects.add(item)
         return f"the line broke {self._breaks[item]} times in the middle of it: perhaps it is up too short for this message"
 
-    def _go_of_lane(self, item: str, lane: Lane) -> Go | None:
-        go = self._director.recheck(item, lane.route)
-        if go is None or (go.link, go.relay.name) == (lane.link, lane.relay.name):
-            return go
-        self._director.item_changed(item)  # another way has become the better one
-        return None
+    def _go_of_lane(self, items: Sequence[str], lane: Lane) -> dict[str, Go]:
+        going = self._director.recheck(items, lane.route)
+        for item, go in tuple(going.items()):
+            if (go.link, go.relay.name) != (lane.link, lane.relay.name):
+                del going[item]
+                self._director.item_changed(item)  # another way has become the better one
+        return going
 
     def _session_over(self, lane: Lane, feed: LaneFeed, record: SessionRecord, end: SessionEnd) -> None:
         now = self._clock.now()

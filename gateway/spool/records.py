@@ -95,25 +95,27 @@ class Records:
         except OSError as exc:
             raise spool_error(exc, f"the content of {item} cannot be read") from exc
 
-    async def small(self, item: str) -> tuple[bytes, Record, Content] | None:
-        """Record and verified content of a small message in one visit to the disk; None where part of it is in memory.
+    async def small(self, items: Sequence[str]) -> dict[str, tuple[bytes, Record, Content]]:
+        """Record and verified content of small messages in one visit to the disk; those of which part is in memory are left
+        out. So is what is wrong with its files: `load` and `content` find and say it."""
+        pending = self._ledger.pending
+        on_disk = [item for item in items if item not in pending and self._in_memory(item) is None]
+        if not on_disk:
+            return {}
 
-        What is wrong with the files is left to `load` and `content` to find and to say.
-        """
-        if self._in_memory(item) is not None or item in self._ledger.pending:
-            return None
-        env, eml = (f"{self._layout.queue}/{item}.{kind}" for kind in ("env", "eml"))
+        def read() -> dict[str, tuple[bytes, Record, Opened]]:
+            found = {}
+            for item in on_disk:
+                with contextlib.suppress(OSError, ValueError, ContentDamaged):
+                    stored = read_file(self._disk, f"{self._layout.queue}/{item}.env", MAX_RECORD_OCTETS)
+                    record = decode_record(stored)
+                    if record.id == item:
+                        paths = (f"{self._layout.queue}/{item}.eml",)
+                        found[item] = stored, record, open_content(self._disk, paths, record.size, record.sha256)
+            return found
 
-        def read() -> tuple[bytes, Record, Opened]:
-            stored = read_file(self._disk, env, MAX_RECORD_OCTETS)
-            record = decode_record(stored)
-            return stored, record, open_content(self._disk, [eml], record.size, record.sha256)
-
-        try:
-            stored, record, opened = await self._ledger.on_disk(read)
-        except (OSError, ValueError, ContentDamaged):
-            return None
-        return stored, record, self._content(opened)
+        found = await self._ledger.on_disk(read)
+        return {item: (stored, record, self._content(opened)) for item, (stored, record, opened) in found.items()}
 
     def _content(self, opened: Opened) -> Content:
         return Content(opened.size, opened.octets, opened.descriptor, disk=self._disk, on_disk=self._read_on_disk)

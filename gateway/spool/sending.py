@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from gateway.durable import Disk
-from gateway.errors import ContentDamaged, NoSuchItem, NotNow, SpoolError
+from gateway.errors import ContentDamaged, GatewayError, NoSuchItem, NotNow, SpoolError
 from gateway.events import Alarm, Journal, SetAside
 from gateway.spool.claims import Claim, Claims, Release
 from gateway.spool.content import Content
@@ -55,8 +55,36 @@ class Sending:
 
     # -- claims --------------------------------------------------------------------------------------------------------
 
-    async def claim(self, item: str) -> Claim:
-        """See `Spool.claim`."""
+    async def claim(self, items: Sequence[str]) -> list[Claim | GatewayError]:
+        """See `Spool.claim_some`."""
+        taken: dict[str, Claim | GatewayError | None] = {}
+        entries: dict[str, Entry] = {}
+        for item in items:
+            try:
+                entries[item] = self._take(item)
+                taken[item] = None
+            except (NoSuchItem, NotNow) as exc:
+                taken[item] = exc
+        try:
+            await self._claim_small([entry for entry in entries.values() if entry.size <= SMALL], taken)
+            for item, entry in entries.items():
+                if taken[item] is None:
+                    try:
+                        taken[item] = await self._claim_one(entry)
+                    except GatewayError as exc:
+                        taken[item] = exc
+        except BaseException:
+            for item, entry in entries.items():
+                claim = taken[item]
+                if isinstance(claim, Claim):
+                    self.give_back(claim)
+                elif claim is None and entry.claimed:
+                    self._let_go(entry)
+            raise
+        return [claim for claim in taken.values() if claim is not None]
+
+    def _take(self, item: str) -> Entry:
+        """Nobody else gets it from here on. NoSuchItem, NotNow."""
         entry = self._entries.get(item)
         if entry is None:
             raise NoSuchItem(f"{checked_id(item)}: no such message")
@@ -66,21 +94,32 @@ class Sending:
             self._turned_away.add(item)
             raise NotNow("the outcomes of earlier messages wait for the disk")
         entry.claimed = True
+        return entry
+
+    def _let_go(self, entry: Entry) -> None:
+        entry.claimed = False
+        self._claims.released(entry.id, "back")
+
+    async def _claim_small(self, entries: Sequence[Entry], taken: dict[str, Claim | GatewayError | None]) -> None:
+        """Those of which all lies in its files, in one visit to the disk; the others are left as they are."""
+        if not entries:
+            return
+        async with self._changing:
+            for item, found in (await self._records.small([entry.id for entry in entries])).items():
+                stored, record, content = found
+                taken[item] = self._claims.held[item] = Claim(record, content, stored)
+
+    async def _claim_one(self, entry: Entry) -> Claim:
+        """ContentDamaged, SpoolError: then it is not claimed."""
+        item = entry.id
         content: Content | None = None
         try:
-            if entry.size <= SMALL:
-                async with self._changing:
-                    found = await self._records.small(item)
-                    if found is not None and found[1].id == item:
-                        stored, record, content = found
-                        claim = self._claims.held[item] = Claim(record, content, stored)
-                        return claim
             # Hashing large content takes a while, in which records may change: outside of the lock, and then read again.
             content = await self._records.content(_decoded(item, await self._records.load(item)), verify=True)
             async with self._changing:
                 stored = await self._records.load(item)
-                claim = Claim(_decoded(item, stored), content, stored)
-                self._claims.held[item] = claim
+                claim = self._claims.held[item] = Claim(_decoded(item, stored), content, stored)
+                return claim
         except (ContentDamaged, NoSuchItem) as exc:
             reason = str(exc) if isinstance(exc, ContentDamaged) else "its record is gone"
             await asyncio.shield(self._tasks.start(self._set_aside(entry, reason)))
@@ -88,10 +127,8 @@ class Sending:
         except BaseException:
             if content is not None:
                 content.close()
-            entry.claimed = False
-            self._claims.released(item, "back")
+            self._let_go(entry)
             raise
-        return claim
 
     async def _set_aside(self, entry: Entry, reason: str) -> None:
         """Damaged: its files go to set-aside/, durably, before the journal lets them go; then an operator must look."""

@@ -13,6 +13,7 @@ from gateway.events import Event, SetAside
 from gateway.mail.envelope import Envelope, Peer, Recipient
 from gateway.spool import draft as drafts
 from gateway.spool.record import Record
+from gateway.spool.spool import Claim
 from tests.support.faultydisk import FaultyDisk
 from tests.support.spools import SMALL_MAIL, a_spool, deliver, kill, names, open_spool, put, say_delivered, until
 from tests.support.spools import whole_content as read
@@ -185,6 +186,45 @@ def test_a_claimed_message_is_not_claimed_again_until_it_is_given_back(tmp_path:
             spool.give_back(claim)
             assert not entry.claimed
             spool.give_back(await spool.claim(entry.id))
+
+    asyncio.run(scene())
+
+
+def test_several_are_claimed_in_one_visit_to_the_disk_each_with_its_claim_or_its_reason(tmp_path: Path) -> None:
+    async def scene() -> None:
+        disk = FaultyDisk()
+        async with a_spool(tmp_path / "spool", disk=disk) as spool:
+            small = [(await put(spool)).id for _ in range(3)]
+            large = (await put(spool, b"x" * 78 + b"\r\n" * 50_000)).id
+            await spool._ledger.follow([*small, large])
+            held = await spool.claim(small[1])
+            claims = await spool.claim_some([small[0], "nosuch", large, small[1], small[2]])
+            found = [claim.record.id if isinstance(claim, Claim) else type(claim) for claim in claims]
+            assert found == [small[0], NoSuchItem, large, NotNow, small[2]]
+            for claim in (held, *claims):
+                if isinstance(claim, Claim):
+                    assert await claim.content.read(0, 9) == b"Received:"
+                    spool.give_back(claim)
+
+    asyncio.run(scene())
+
+
+def test_claiming_several_that_is_given_up_claims_none(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with a_spool(tmp_path / "spool") as spool:
+            items = [(await put(spool)).id for _ in range(3)]
+            large = (await put(spool, b"x" * 78 + b"\r\n" * 50_000)).id
+            await spool._ledger.follow([*items, large])
+            claiming = asyncio.create_task(spool.claim_some([*items, large]))
+            while not any(spool.entries[item].claimed for item in items):
+                await asyncio.sleep(0)
+            claiming.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await claiming
+            assert not any(entry.claimed for entry in spool.entries.values())
+            for claim in await spool.claim_some([*items, large]):
+                assert isinstance(claim, Claim)
+                spool.give_back(claim)
 
     asyncio.run(scene())
 
