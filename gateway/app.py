@@ -16,6 +16,7 @@ from gateway.config.settings import Address, RelaySettings, Settings
 from gateway.connectivity import clockset
 from gateway.connectivity.clockwatch import ClockWatch
 from gateway.connectivity.monitor import Monitor
+from gateway.connectivity.networkmanager import NetworkManager
 from gateway.control.server import ControlServer
 from gateway.courier.contract import Feed, SessionEnd
 from gateway.courier.contract import Timers as CourierTimers
@@ -78,13 +79,15 @@ class App:
         clock: Clock | None = None,
         waits: Waits | None = None,
         credentials: Path | None = None,
+        system_bus: str | None = None,
     ) -> None:
-        """`credentials`: the folder of `$CREDENTIALS_DIRECTORY` (systemd)."""
+        """`credentials`: the folder of `$CREDENTIALS_DIRECTORY` (systemd). `system_bus`: where NetworkManager is asked which
+        lines are metered; None: nowhere."""
         self.settings, self.schedule = settings, schedule
         self._journal, self._read_files = journal, read_files
         self._clock = clock if clock is not None else SystemClock()
         self._waits = waits if waits is not None else Waits()
-        self._credentials = credentials
+        self._credentials, self._system_bus = credentials, system_bus
         self._memories: dict[str, tuple[RelaySettings, RelayMemory]] = {}
         self._nudge = Nudge()
         self._stop = asyncio.Event()
@@ -111,7 +114,15 @@ class App:
 
     async def _with_spool(self, spool: Spool, on_ready: Callable[[list[Address]], None]) -> None:
         waits, settings = self._waits, self.settings
-        monitor = Monitor(settings, clock=self._clock, journal=self._journal, on_change=self._link_changed)
+        monitor = Monitor(
+            settings,
+            clock=self._clock,
+            journal=self._journal,
+            on_change=self._link_changed,
+            devices=self._network_manager if self._system_bus is not None else None,
+            may_probe=lambda link: self._dispatcher.meter.may_probe(link),
+            on_probed=lambda link, octets: self._dispatcher.meter.probed(link, octets),
+        )
         await monitor.start()
         self._monitor = monitor
         clock_watch = ClockWatch(
@@ -264,6 +275,10 @@ class App:
             self._journal.record(Remark("configuration", f"not in force yet: {keys}"))
         if not self.settings.relays:
             self._journal.record(Alarm("relay", "no relay configured: mail is accepted and waits"))
+
+    def _network_manager(self, on_change: Callable[[], None]) -> NetworkManager:
+        assert self._system_bus is not None
+        return NetworkManager(self._system_bus, journal=self._journal, on_change=on_change)
 
     def _is_inside(self, address: str) -> bool:
         """Is this recipient's mail for the server of the branch itself?"""

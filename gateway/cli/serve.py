@@ -13,6 +13,7 @@ from gateway.app import App
 from gateway.cli import systemd
 from gateway.cli.files import read_files
 from gateway.config.settings import Address
+from gateway.connectivity.networkmanager import SYSTEM_BUS
 from gateway.errors import ConfigurationError, Exit, GatewayError
 from gateway.events import Alarm, Journal, Remark
 from gateway.maillog import MailLog
@@ -32,6 +33,7 @@ def serve(path: Path | None) -> int:
         journal=journal,
         read_files=lambda: read_files(path),
         credentials=Path(folder) if folder else None,
+        system_bus=os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or SYSTEM_BUS,
     )
     return asyncio.run(_serve(app, journal))
 

@@ -130,7 +130,10 @@ def link_line(row: Row) -> str:
     month = f", {size(row['octets_month'])} on the line this month" if row.get("octets_month") is not None else ""
     month += f" for {row['money_month']:.2f}" if row.get("money_month") is not None else ""
     where = f"{row['name']} ({row['kind']}, {row['interface']})"
-    return f"{where}: {state} since {instant(row['since'])}, {row['why']}{call}{speed}{month}{counted}"
+    modem = " ".join(str(word) for word in (row.get("operator"), row.get("access")) if word)
+    modem += f" {row['signal']} %" if row.get("signal") is not None else ""
+    radio = f", {modem.strip()}" if modem else ""
+    return f"{where}: {state} since {instant(row['since'])}, {row['why']}{call}{radio}{speed}{month}{counted}"
 
 
 def budget_line(row: Row) -> str:

@@ -201,7 +201,12 @@ class _Builder:
                 )
             name = entry.get("name") or entry.get("interface", "default")
             dial, tariff = self._dial(entry.get("dial")), self._tariff(entry.get("tariff"))
-            links.append(LinkSettings(name=name, probe=probe, dial=dial, tariff=tariff, line=entry.line, **given))
+            said = "kind" in entry.keys or probe is not None  # who wants probes says that they cost nothing
+            links.append(
+                LinkSettings(
+                    name=name, probe=probe, dial=dial, tariff=tariff, line=entry.line, is_kind_said=said, **given
+                )
+            )
         self._unique(entries, [link.name for link in links], "links")
         return tuple(links)
 

@@ -102,7 +102,9 @@ class TariffSettings:
 
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
-    """One line to the world. `probe`: seconds between probes, None for none. `speed`: bit/s as first guess."""
+    """One line to the world. `probe`: seconds between probes, None for none. `speed`: bit/s as first guess.
+
+    `is_kind_said`: the file says what it is; else it is permanent, unless NetworkManager says that it is metered."""
 
     name: str = "default"
     interface: str = "default"
@@ -114,6 +116,7 @@ class LinkSettings:
     relay: str | None = None
     line: int = 0
     tariff: TariffSettings | None = None
+    is_kind_said: bool = False
 
 
 @dataclass(frozen=True, slots=True)

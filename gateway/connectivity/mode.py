@@ -18,5 +18,6 @@ def judge_mode(chosen: ModeName, states: Sequence[LinkState]) -> tuple[Literal["
             return "online", f"{state.name} is usable: {state.why}"
     permanent = [state for state in states if state.kind == "permanent"]
     if not permanent:
-        return "offline", "no permanent link"
+        metered = next((state.name for state in states if state.kind_said_by == "NetworkManager"), None)
+        return "offline", f"{metered} is metered, says NetworkManager" if metered else "no permanent link"
     return "offline", "; ".join(f"{state.name}: {state.why}" for state in permanent)

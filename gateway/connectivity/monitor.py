@@ -13,17 +13,34 @@ from typing import Literal, Protocol
 
 from gateway.clock import Clock
 from gateway.config.settings import LinkSettings, RelaySettings, Settings
+from gateway.connectivity.devices import DeviceFacts
 from gateway.connectivity.hysteresis import Belief, Sign
 from gateway.connectivity.judge import DEFAULT, judge_line
 from gateway.connectivity.kernel import Kernel, LinuxKernel
 from gateway.connectivity.netlink import KernelEvents
-from gateway.connectivity.probe import Question, probe
+from gateway.connectivity.probe import Probed, Question, probe
 from gateway.connectivity.state import LinkState
 from gateway.connectivity.watch import Watch
 from gateway.events import Alarm, Journal, LinkChanged
 
-Prober = Callable[[Question], Awaitable[str | None]]
-"""Asks a relay whether it answers: None if it does, else a sentence."""
+Prober = Callable[[Question], Awaitable[Probed]]
+"""Asks a relay whether it answers."""
+
+
+class Devices(Protocol):
+    """What programs that look after the network say of its devices (`NetworkManager`)."""
+
+    def facts(self, interface: str) -> DeviceFacts | None: ...
+
+    async def start(self) -> None:
+        """Returns when there is a first answer, or none is to be expected."""
+        ...
+
+    def ask(self) -> None:
+        """Begin anew if they were lost."""
+        ...
+
+    async def stop(self) -> None: ...
 
 
 class Events(Protocol):
@@ -51,12 +68,18 @@ class Monitor:
         kernel: Kernel | None = None,
         prober: Prober = probe,
         events: Callable[[Callable[[], None]], Events] = KernelEvents,
+        devices: Callable[[Callable[[], None]], Devices] | None = None,
+        may_probe: Callable[[str], bool] = lambda link: True,
+        on_probed: Callable[[str, int], None] = lambda link, octets: None,
     ) -> None:
+        """`devices`: who says which lines are metered; None where nobody is asked. `may_probe(link)`: is there a budget for it;
+        `on_probed(link, octets)`: so much was put on the line."""
         self._settings, self._clock, self._journal = settings, clock, journal
         self._on_change = on_change
         self._kernel: Kernel = kernel if kernel is not None else LinuxKernel()
-        self._prober = prober
+        self._prober, self._may_probe, self._on_probed = prober, may_probe, on_probed
         self._events = events(self.look)
+        self._devices = devices(self._judge_all) if devices is not None else None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._wakes: dict[str, asyncio.Event] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -72,6 +95,8 @@ class Monitor:
 
     async def start(self) -> None:
         """Hear the kernel and probe. The first facts are there when this returns, and `on_change` was called for them."""
+        if self._devices is not None:
+            await self._devices.start()
         self._started = True
         if not self._events.start():
             self._deaf = asyncio.create_task(self._look_now_and_then())
@@ -83,6 +108,8 @@ class Monitor:
     async def stop(self) -> None:
         self._started = False
         self._events.stop()
+        if self._devices is not None:
+            await self._devices.stop()
         if self._timer is not None:
             self._timer.cancel()
         tasks = [*self._tasks.values(), *([self._deaf] if self._deaf is not None else [])]
@@ -102,6 +129,8 @@ class Monitor:
                 watch.inherit(former)
         for name in [*self._tasks]:
             self._tasks.pop(name).cancel()
+        if self._devices is not None:
+            self._devices.ask()
         self._look()
         self._start_probes()
         self._arm()
@@ -191,6 +220,7 @@ class Monitor:
     def _judge(self, watch: Watch) -> bool:
         """Work out the state from facts and signs; True if it changed in anything."""
         before = watch.state
+        watch.told = self._devices.facts(watch.device) if self._devices is not None else None
         state, changed = watch.judge(self._clock.now(), self._clock.monotonic())
         if changed:
             word = "up" if state.up and (state.usable or state.kind != "permanent") else "down"
@@ -247,7 +277,8 @@ class Monitor:
         while True:
             wake.clear()
             if watch.state.up:
-                await self._probe_relays(watch)
+                if self._may_probe(watch.settings.name):  # else what is believed stands until there is a budget again
+                    await self._probe_relays(watch)
                 delay: float | None = max(1.0, interval / 4) if watch.is_wavering else interval
             else:
                 delay = None  # the kernel will say when there is anything to ask
@@ -270,7 +301,9 @@ class Monitor:
                 relay, self._settings.hostname, interface, certificate=watch.belief(relay.name) is not Belief.ANSWERS
             )
             try:
-                failed = await self._prober(question)
+                probed = await self._prober(question)
+                failed = probed.failed
+                self._on_probed(settings.name, probed.octets)
             except Exception as exc:  # the top of a worker's loop: a probe that breaks is a probe that failed
                 failed = f"{relay.host} could not be asked ({type(exc).__name__}: {exc})"
             if not watch.state.up:

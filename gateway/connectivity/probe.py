@@ -10,13 +10,21 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import struct
 from dataclasses import dataclass
 
 from gateway.config.settings import RelaySettings
+from gateway.connectivity.ledger import wire_octets
 from gateway.connectivity.names import addresses_of
 
 TIMEOUT = 20.0
 """Seconds for the whole probe."""
+
+_INFO = struct.Struct("=120xQQII")
+"""Of tcp_info: octets acknowledged and received, segments out and in."""
+
+_CLOSING = 3
+"""Segments that are still exchanged after the last look."""
 
 _MOST_LINES = 100
 _LONGEST_LINE = 4096
@@ -32,16 +40,49 @@ class Question:
     certificate: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """`failed`: None if the relay answered as a mail server does, else one sentence that says what happened instead.
+
+    `octets`: on the line both ways, with headers, as the kernel counts them; looking up the name is not among them."""
+
+    failed: str | None
+    octets: int = 0
+
+
 class _Answer(Exception):
     """Not the answer of our relay; the text says what came instead."""
 
 
-async def probe(question: Question, timeout: float = TIMEOUT) -> str | None:
-    """None if the relay answered as a mail server does, else one sentence that says what happened instead."""
+class _Spent:
+    """Octets of the connections of one probe; each is added just before it is closed."""
+
+    def __init__(self) -> None:
+        self.octets = 0
+
+    def add(self, sock: socket.socket) -> None:
+        try:
+            told = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
+        except OSError:
+            return
+        if len(told) == _INFO.size:
+            acked, received, segments_out, segments_in = _INFO.unpack(told)
+            segments = segments_out + segments_in + (_CLOSING if segments_in else 0)
+            self.octets += wire_octets(acked + received, segments, 6 if sock.family == socket.AF_INET6 else 4)
+
+
+async def probe(question: Question, timeout: float = TIMEOUT) -> Probed:
+    """Ask once; never raises for what the relay or the line does."""
+    spent = _Spent()
+    failed = await _ask(question, timeout, spent)
+    return Probed(failed, spent.octets)
+
+
+async def _ask(question: Question, timeout: float, spent: _Spent) -> str | None:
     host = question.relay.host
     try:
         async with asyncio.timeout(timeout):
-            await _probe(question)
+            await _probe(question, spent)
             return None
     except TimeoutError:
         return f"{host} does not answer within {timeout:g} s"
@@ -55,15 +96,16 @@ async def probe(question: Question, timeout: float = TIMEOUT) -> str | None:
         return f"{host} does not answer ({getattr(exc, 'strerror', None) or exc})"
 
 
-async def _probe(question: Question) -> None:
+async def _probe(question: Question, spent: _Spent) -> None:
     relay = question.relay
     context = _context(relay) if relay.tls == "implicit" else None
-    sock = await _connect(relay.host, relay.port, question.interface)
+    sock = await _connect(relay.host, relay.port, question.interface, spent)
     try:
         reader, writer = await asyncio.open_connection(
             sock=sock, ssl=context, server_hostname=_name(relay) if context else None, limit=_LONGEST_LINE
         )
     except BaseException:
+        spent.add(sock)
         sock.close()
         raise
     try:
@@ -71,6 +113,7 @@ async def _probe(question: Question) -> None:
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as exc:
         raise _Answer("hung up, or did not talk like a mail server") from exc
     finally:
+        spent.add(sock)
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
@@ -108,7 +151,7 @@ def _name(relay: RelaySettings) -> str:
     return relay.host.removeprefix("[").removesuffix("]")
 
 
-async def _connect(host: str, port: int, interface: str | None) -> socket.socket:
+async def _connect(host: str, port: int, interface: str | None, spent: _Spent) -> socket.socket:
     loop = asyncio.get_running_loop()
     failure: OSError | None = None
     for family, address in await addresses_of(host, port):
@@ -119,9 +162,11 @@ async def _connect(host: str, port: int, interface: str | None) -> socket.socket
             await loop.sock_connect(sock, address)
             return sock
         except OSError as exc:
+            spent.add(sock)
             sock.close()
             failure = failure or exc
         except BaseException:
+            spent.add(sock)
             sock.close()
             raise
     raise failure or OSError(f"{host} has no address")

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.config.settings import LinkSettings, RelaySettings
+from gateway.config.settings import LinkKind, LinkSettings, RelaySettings
+from gateway.connectivity.devices import DeviceFacts
 from gateway.connectivity.hysteresis import Belief, Damper, Sign, is_trusted, step
 from gateway.connectivity.judge import Line
 from gateway.connectivity.state import LinkState
@@ -25,6 +26,7 @@ class Watch:
         self._damper = Damper()
         self._held = False
         self.heard_at: float | None = None  # monotonic: when a session last said something of the line
+        self.told: DeviceFacts | None = None  # by NetworkManager, of the device that packets leave by
         self.state = LinkState(
             settings.name, settings.kind, settings.interface, False, False, False, False, self._line.why, now
         )
@@ -33,9 +35,21 @@ class Watch:
     def is_probed(self) -> bool:
         return self.settings.kind == "permanent" and self.settings.probe is not None and bool(self.relays)
 
+    @property
+    def kind(self) -> LinkKind:
+        """What the file says; where it says nothing, NetworkManager may say that the line is metered."""
+        follows = self.settings.kind == "permanent" and not self.settings.is_kind_said
+        return "metered" if follows and self.told is not None and self.told.metered else self.settings.kind
+
+    @property
+    def device(self) -> str:
+        """The interface that packets leave by, as far as it is known."""
+        return self._line.device or self.settings.interface
+
     def inherit(self, former: Watch) -> None:
         """After a reload: what was known of this link and of relays that did not change stays."""
         self._line, self._damper, self.heard_at = former._line, former._damper, former.heard_at
+        self.told = former.told
         self.state = former.state
         for relay in self.relays:
             if relay in former.relays:
@@ -111,21 +125,23 @@ class Watch:
         self._held = held_until is not None and monotonic < held_until
         trusted = not self._beliefs or any(map(self._trusts, self._beliefs))
         usable = line.up and trusted and not self._held
-        changed = (line.up, usable) != (before.up, before.usable)
+        changed = (line.up, usable, self.kind) != (before.up, before.usable, before.kind)
         self.state = LinkState(
             name=self.settings.name,
-            kind=self.settings.kind,
+            kind=self.kind,
             interface=self.settings.interface,
             carrier=line.carrier,
             has_route=line.has_route,
             up=line.up,
             usable=usable,
-            why=self._reason(trusted),
+            why=self._reason(trusted) + ("" if self.kind == self.settings.kind else "; metered, says NetworkManager"),
             since=now if changed else before.since,
             relay_answers=self._relay_answers(),
             addresses=line.addresses,
             device=line.device,
             try_again_at=min(self._again.values(), default=None) if line.up and not trusted else None,
+            kind_said_by="file" if self.kind == self.settings.kind else "NetworkManager",
+            told=self.told,
         )
         return self.state, changed
 

@@ -101,6 +101,10 @@ class LinkRow(msgspec.Struct, frozen=True, kw_only=True):
     calls_left: int | None = None  # today; null where there is no limit
     octets_month: int | None = None  # on the line this month; null where no count is kept
     money_month: float | None = None  # this month, where there is a tariff
+    metered: bool | None = None  # what NetworkManager says; null where it is not asked or does not know
+    operator: str | None = None  # of a modem, as ModemManager says; so are the next two
+    signal: int | None = None  # percent
+    access: str | None = None  # LTE, EDGE
 
 
 class RelayRow(msgspec.Struct, frozen=True, kw_only=True):

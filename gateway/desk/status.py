@@ -7,6 +7,7 @@ from typing import Literal
 
 from gateway import __version__
 from gateway.connectivity import host
+from gateway.connectivity.devices import DeviceFacts
 from gateway.connectivity.ledger import BudgetState
 from gateway.connectivity.state import LinkState
 from gateway.control.rows import (
@@ -84,6 +85,7 @@ def link_row(state: LinkState, situation: Situation, meter: Meter | None = None)
     month = meter.month(state.name) if meter is not None else None
     money = month.money / 1e6 if month is not None and meter is not None and meter.has_tariff(state.name) else None
     call = situation.calls.get(state.name)
+    told = state.told if state.told is not None else DeviceFacts()
     device = state.device or state.interface
     counted = None if device == "default" else host.interface_octets(device)
     return LinkRow(
@@ -101,6 +103,10 @@ def link_row(state: LinkState, situation: Situation, meter: Meter | None = None)
         calls_left=None if call is None else call.left,
         octets_month=None if month is None else month.octets,
         money_month=money,
+        metered=told.metered,
+        operator=told.operator,
+        signal=told.signal,
+        access=told.access,
     )
 
 

@@ -101,6 +101,7 @@ class Dispatcher:
             clock_is_set=lambda: not self.clock_why,
             on_unsaved=self.wake,
         )
+        self.meter.links_are(monitor.states)
         self.sessions = Sessions(self, spool, self._settler, monitor, run_session, clock, journal, grace, self.meter)
         self._links_up = {state.name for state in monitor.states if state.up}
         self._wishes: dict[str, Wish] = {}
@@ -166,6 +167,7 @@ class Dispatcher:
                 await self._settler.drain()
             finally:  # whatever went wrong: no line stays up for it
                 await self.calls.close()
+                self.meter.save_all()
                 await self.keeper.keep()
 
     def stop(self, grace: float) -> None:
@@ -432,6 +434,7 @@ class Dispatcher:
     def links_changed(self) -> None:
         """The monitor's word. A link that came back is tried at once by what broke (DESIGN section 8)."""
         self.calls.dialler.link_changed()
+        self.meter.links_are(self._monitor.states)
         up = {state.name for state in self._monitor.states if state.up}
         if up - self._links_up:
             if any(state.kind == "dialled" for state in self._monitor.states if state.name in up - self._links_up):

@@ -24,6 +24,7 @@ from gateway.connectivity.ledger import (
     cost,
     wire_octets,
 )
+from gateway.connectivity.state import LinkState
 from gateway.courier.contract import SessionEnd
 from gateway.schedule.calendar import Opening
 
@@ -104,6 +105,7 @@ class Meter:
         self._in_session: dict[str, tuple[Key, int]] = {}  # by account: of which session (opening), octets
         self._openings: frozenset[tuple[str, float]] = frozenset()
         self._is_offline = True
+        self._metered: frozenset[str] = frozenset()
         self._save_now = False
         self.replace(settings, schedule)
 
@@ -120,6 +122,10 @@ class Meter:
         return Moment(self._clock.now(), self._zone, self._clock_is_set())
 
     # -- what the decision is made from ---------------------------------------------------------------------------
+
+    def links_are(self, links: Iterable[LinkState]) -> None:
+        """Which lines cost is not only in the file: NetworkManager may say so."""
+        self._metered = frozenset(link.name for link in links if link.kind == "metered")
 
     def openings_are(self, openings: Iterable[Opening], *, is_offline: bool) -> None:
         """Offline, a session budget is one opening's: else a session that ended would be followed by the next at once."""
@@ -177,6 +183,20 @@ class Meter:
             self._price(link, use, 0)
             self._save_now = True
 
+    def probed(self, link: str, octets: int) -> None:
+        """A probe used the line, outside of any session: the link pays, and no window does."""
+        if not self._counts(link):
+            return
+        tariff = self._links[link].tariff
+        money = cost(tariff, 0.0, octets) if tariff is not None else 0.0
+        self.ledger.charge([account_of_link(link)], self.moment(), octets=octets, money=money)
+        self._look_at_unsaved()
+
+    def may_probe(self, link: str) -> bool:
+        """Nothing more goes over a link whose budget is used up, not even a question."""
+        state = self.link_budgets().get(link)
+        return state is None or state.budget.per == "session" or state.stop != "hard"
+
     def begun(self, link: str, opening: str | None) -> Metered:
         """A session begins; `opening`: the window that pays for what no message pays for."""
         use = self._uses.setdefault(link, _Use(self._clock.monotonic()))
@@ -226,6 +246,9 @@ class Meter:
             key = self._key(account)
             known, before = self._in_session.get(account, (None, 0))
             self._in_session[account] = (key, max(0, (before if known == key else 0) + octets))
+        self._look_at_unsaved()
+
+    def _look_at_unsaved(self) -> None:
         if self.ledger.unsaved_octets > self._most_unsaved:
             self._save_now = True
             self._on_unsaved()
@@ -244,8 +267,15 @@ class Meter:
         """Is a count kept of this link? A line that costs nothing would only cost writes."""
         settings = self._links.get(link)
         return settings is not None and (
-            settings.kind != "permanent" or settings.budget is not None or settings.tariff is not None
+            settings.kind != "permanent"
+            or link in self._metered
+            or settings.budget is not None
+            or settings.tariff is not None
         )
+
+    def save_all(self) -> None:
+        """The gateway ends: what was charged since is written with the rest."""
+        self._save_now = True
 
     def take_unsaved(self) -> bytes | None:
         """For the spool's state: at the end of a session, and when much was charged since."""

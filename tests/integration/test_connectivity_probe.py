@@ -35,7 +35,7 @@ def probed(
         async with server:
             port = server.sockets[0].getsockname()[1]
             asked = Question(replace(relay, port=port), "gw.example", certificate=certificate)
-            return await probe(asked, timeout)
+            return (await probe(asked, timeout)).failed
 
     return asyncio.run(main())
 
@@ -92,19 +92,19 @@ def test_anything_else_is_told_in_a_sentence(replies: list[bytes], words: str) -
 
 def test_nobody_there_is_told() -> None:
     relay = replace(PLAIN, port=1)
-    told = asyncio.run(probe(Question(relay, "gw.example"), 5.0))
+    told = asyncio.run(probe(Question(relay, "gw.example"), 5.0)).failed
     assert told is not None
     assert "does not answer" in told
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 70 + ".example", "x..y"])
 def test_a_name_that_cannot_be_looked_up_is_told(host: str) -> None:
-    told = asyncio.run(probe(Question(replace(PLAIN, host=host), "gw.example"), 5.0))
+    told = asyncio.run(probe(Question(replace(PLAIN, host=host), "gw.example"), 5.0)).failed
     assert told is not None
 
 
 def test_an_interface_that_is_gone_is_told() -> None:
-    told = asyncio.run(probe(Question(replace(PLAIN, port=1), "gw.example", interface="gone0"), 5.0))
+    told = asyncio.run(probe(Question(replace(PLAIN, port=1), "gw.example", interface="gone0"), 5.0)).failed
     assert told is not None
     assert "does not answer" in told
 

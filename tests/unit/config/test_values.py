@@ -121,9 +121,9 @@ def test_gateway_yaml_is_read_into_settings() -> None:
     )
     assert settings.inside == InsideSettings("mail.brno.example.net", 2525)
     assert settings.links == (
-        LinkSettings("dsl", "eth0", "permanent", probe=60.0, line=24),
-        LinkSettings("lte", "wwan0", "metered", line=27),
-        LinkSettings("modem", "ppp0", "dialled", speed=33600.0, relay="isp", line=30),
+        LinkSettings("dsl", "eth0", "permanent", probe=60.0, line=24, is_kind_said=True),
+        LinkSettings("lte", "wwan0", "metered", line=27, is_kind_said=True),
+        LinkSettings("modem", "ppp0", "dialled", speed=33600.0, relay="isp", line=30, is_kind_said=True),
     )
     assert settings.relays == (
         RelaySettings(
@@ -163,6 +163,14 @@ def test_a_link_is_probed_only_if_it_is_declared_permanent() -> None:
         "links:\n  - {name: a, kind: permanent}\n  - {name: b}\n  - {name: c, kind: permanent, probe: none}\n"
     )
     assert [link.probe for link in links.links] == [60.0, None, None]
+
+
+def test_a_link_that_asks_for_probes_says_that_it_is_permanent_and_one_that_asks_for_none_does_not() -> None:
+    links = settings_of(
+        "links:\n  - {name: a, kind: metered}\n  - {name: b}\n  - {name: c, probe: 60 s}\n  - {name: d, probe: none}\n"
+    )
+    assert [link.is_kind_said for link in links.links] == [True, False, True, False]
+    assert not settings_of("mode: auto\n").links[0].is_kind_said
 
 
 def test_an_entry_without_a_name_takes_that_of_its_host_or_interface() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.config.settings import LinkKind, ModeName
@@ -28,6 +30,8 @@ def test_auto_is_online_with_a_usable_permanent_link() -> None:
 def test_auto_is_offline_with_everything_else() -> None:
     assert judge_mode("auto", []) == ("offline", "no permanent link")
     assert judge_mode("auto", [link("lte", "metered"), link("modem", "dialled")])[0] == "offline"
+    told = replace(link("lte", "metered"), kind_said_by="NetworkManager")
+    assert judge_mode("auto", [told]) == ("offline", "lte is metered, says NetworkManager")
     mode, why = judge_mode("auto", [link("dsl", usable=False, why="smtp.hq.example does not answer")])
     assert (mode, why) == ("offline", "dsl: smtp.hq.example does not answer")
     assert judge_mode("auto", [link("dsl", up=False, usable=True)])[0] == "offline"

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from gateway.config.settings import LinkSettings, RelaySettings, Settings
+from gateway.connectivity.devices import DeviceFacts
 from gateway.connectivity.kernel import KernelFacts
 from gateway.connectivity.monitor import Monitor
-from gateway.connectivity.probe import Question
+from gateway.connectivity.probe import Probed, Question
 from gateway.connectivity.state import LinkState
 from gateway.events import Alarm, Event, Journal, LinkChanged
 from tests.support.clock import FakeClock
@@ -30,15 +31,48 @@ def settings(*links: LinkSettings, relays: tuple[RelaySettings, ...] = (HQ,)) ->
     return Settings(None, "gw.example", Path("spool"), links=links, relays=relays)
 
 
+class FakeDevices:
+    """A network manager whose word is the test's."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, DeviceFacts] = {}
+        self.asked = 0
+        self._on_change: Callable[[], None] = lambda: None
+
+    def hear(self, on_change: Callable[[], None]) -> FakeDevices:
+        self._on_change = on_change
+        return self
+
+    def say(self, interface: str, facts: DeviceFacts) -> None:
+        self.of[interface] = facts
+        self._on_change()
+
+    def facts(self, interface: str) -> DeviceFacts | None:
+        return self.of.get(interface)
+
+    async def start(self) -> None:
+        self.asked += 1
+
+    def ask(self) -> None:
+        self.asked += 1
+
+    async def stop(self) -> None:
+        self.asked = 0
+
+
 class Office:
     """A monitor with everything around it under the test's hands."""
 
-    def __init__(self, *links: LinkSettings, relays: tuple[RelaySettings, ...] = (HQ,)) -> None:
+    def __init__(
+        self, *links: LinkSettings, relays: tuple[RelaySettings, ...] = (HQ,), devices: FakeDevices | None = None
+    ) -> None:
         self.kernel, self.clock, self.journal = FakeKernel(), FakeClock(), Journal()
         self.events: list[Event] = []
         self.journal.subscribe(self.events.append)
         self.kernel.add("eth0", "192.168.7.2")
         self.changes = 0
+        self.has_budget = True
+        self.spent: list[tuple[str, int]] = []
         self.asked: list[Question] = []
         self.answers: Callable[[Question], str | None] = lambda question: None
         self.monitor = Monitor(
@@ -49,14 +83,17 @@ class Office:
             kernel=self.kernel,
             prober=self.probe,
             events=self.kernel.events,
+            devices=devices.hear if devices is not None else None,
+            may_probe=lambda link: self.has_budget,
+            on_probed=lambda link, octets: self.spent.append((link, octets)),
         )
 
     def changed(self) -> None:
         self.changes += 1
 
-    async def probe(self, question: Question) -> str | None:
+    async def probe(self, question: Question) -> Probed:
         self.asked.append(question)
-        return self.answers(question)
+        return Probed(self.answers(question), 700)
 
     @property
     def state(self) -> LinkState:
@@ -377,6 +414,37 @@ def test_a_metered_or_dialled_link_is_never_probed() -> None:
     run(office, body)
 
 
+def test_what_a_probe_puts_on_the_line_is_told() -> None:
+    office = Office(PROBED, relays=(HQ, ISP))
+    office.answers = lambda question: "silence" if question.relay is HQ else None
+
+    async def body() -> None:
+        await until(lambda: office.state.usable)
+        assert office.spent == [("dsl", 700), ("dsl", 700)]
+
+    run(office, body)
+
+
+def test_without_a_budget_nobody_is_asked_and_what_is_believed_stands() -> None:
+    office = Office(replace(PROBED, probe=0.01))
+
+    async def body() -> None:
+        await until(lambda: office.state.usable)
+        office.has_budget = False
+        asked = len(office.asked)
+        office.kernel.carrier("eth0", False)
+        office.kernel.carrier("eth0", True)
+        for _ in range(20):  # the loop's own turns
+            await asyncio.sleep(0)
+        assert len(office.asked) == asked
+        assert office.state.usable
+        office.has_budget = True
+        office.clock.advance(60)
+        await until(lambda: len(office.asked) > asked)
+
+    run(office, body)
+
+
 def test_a_link_over_the_default_route_is_probed_by_whatever_way_the_kernel_takes() -> None:
     office = Office(LinkSettings("default", "default", probe=60.0))
 
@@ -454,5 +522,62 @@ def test_a_reload_starts_and_ends_probes() -> None:
         office.monitor.replace(settings(DSL))
         assert office.state.usable
         assert not [task for task in asyncio.all_tasks() if task.get_name() == "probe dsl" and not task.cancelling()]
+
+    run(office, body)
+
+
+# -- what a network manager says --------------------------------------------------------------------------------------
+
+
+def test_a_link_of_which_the_file_says_nothing_is_what_the_network_manager_says() -> None:
+    devices = FakeDevices()
+    office = Office(DSL, devices=devices)
+
+    async def body() -> None:
+        assert (office.state.kind, office.state.kind_said_by) == ("permanent", "file")
+        before, since = office.changes, office.clock.now()
+        office.clock.advance(10)
+        devices.say("eth0", DeviceFacts(metered=True))
+        assert (office.state.kind, office.state.kind_said_by) == ("metered", "NetworkManager")
+        assert office.state.why == "there is a route; metered, says NetworkManager"
+        assert office.state.since == since + 10
+        assert (office.changes, office.told[-1]) == (before + 1, "up")
+        devices.say("eth0", DeviceFacts(metered=False))
+        assert (office.state.kind, office.state.kind_said_by) == ("permanent", "file")
+
+    run(office, body)
+
+
+@pytest.mark.parametrize("link", [replace(DSL, is_kind_said=True), replace(DSL, kind="dialled")])
+def test_what_the_file_says_wins(link: LinkSettings) -> None:
+    devices = FakeDevices()
+    devices.of["eth0"] = DeviceFacts(metered=True)
+    office = Office(link, devices=devices)
+    assert (office.state.kind, office.state.kind_said_by) == (link.kind, "file")
+    assert office.state.told == DeviceFacts(metered=True)
+
+
+def test_a_modems_signal_is_shown_and_wakes_nobody() -> None:
+    devices = FakeDevices()
+    office = Office(DSL, devices=devices)
+
+    async def body() -> None:
+        before = office.changes
+        devices.say("eth0", DeviceFacts(None, "O2", 40, "LTE"))
+        assert office.state.told == DeviceFacts(None, "O2", 40, "LTE")
+        assert office.changes == before
+
+    run(office, body)
+
+
+def test_the_default_link_asks_about_the_device_that_packets_leave_by_and_a_reload_asks_anew() -> None:
+    devices = FakeDevices()
+    devices.of["eth0"] = DeviceFacts(metered=True)
+    office = Office(LinkSettings(), devices=devices)
+
+    async def body() -> None:
+        assert office.state.kind == "metered"
+        office.monitor.replace(settings(LinkSettings(is_kind_said=True)))
+        assert (office.state.kind, devices.asked) == ("permanent", 2)
 
     run(office, body)

@@ -11,7 +11,7 @@ from gateway.courier.contract import SessionEnd
 from gateway.dispatch.meter import Meter, estimate, used_octets
 from gateway.schedule.calendar import Calendar
 from tests.support.clock import FakeClock
-from tests.support.situations import at, schedule
+from tests.support.situations import LINE, at, schedule
 
 MB = 1_000_000
 TEXT = """\
@@ -184,3 +184,49 @@ def test_a_reload_keeps_what_was_used() -> None:
     line.meter.replace(line.settings, line.file)
     line.meter.ended(session, END)
     assert line.used == WIRE
+
+
+def test_a_probe_is_charged_to_the_link_and_to_no_window_and_is_no_session() -> None:
+    line = Line(LinkSettings("modem", "eth0", budget=BudgetSettings(MB, "month"), tariff=TariffSettings(per_mb=2.0)))
+    line.meter.probed("modem", 700)
+    line.meter.probed("modem", 700)
+    month = line.meter.month("modem")
+    assert month is not None
+    assert (line.used, month.octets, month.sessions, month.money) == (1400, 1400, 0, 2800)
+    assert line.window("Day") == 0
+
+
+def test_probes_of_a_line_that_costs_nothing_are_not_counted_and_a_budget_that_is_used_up_ends_them() -> None:
+    free = Line(LinkSettings("modem", "eth0"))
+    free.meter.probed("modem", 700)
+    assert free.meter.month("modem") is None
+    assert free.meter.may_probe("modem")
+    line = Line(LinkSettings("modem", "eth0", budget=BudgetSettings(100_000, "day")))
+    line.meter.probed("modem", 99_999)
+    assert line.meter.may_probe("modem")
+    assert line.meter.take_unsaved() is not None  # more than a hundredth of the budget: a cut must not lose it
+    assert line.told == 1
+    line.meter.probed("modem", 700)
+    assert not line.meter.may_probe("modem")
+    line.clock.advance(86_400)
+    assert line.meter.may_probe("modem")
+
+
+def test_what_probes_used_is_written_at_the_end() -> None:
+    line = Line(LinkSettings("modem", "eth0", budget=BudgetSettings(100 * MB, "day")))
+    line.meter.probed("modem", 700)
+    assert line.meter.take_unsaved() is None
+    line.meter.save_all()
+    saved = line.meter.take_unsaved()
+    assert Line(line.settings.links[0], saved).used == 700
+
+
+def test_a_line_that_the_network_manager_calls_metered_is_counted() -> None:
+    line = Line(LinkSettings("modem", "eth0"))
+    assert line.meter.month("modem") is None
+    state = replace(LINE, name="modem", kind="metered", kind_said_by="NetworkManager")
+    line.meter.links_are([state])
+    line.meter.ended(line.meter.begun("modem", None), END)
+    month = line.meter.month("modem")
+    assert month is not None
+    assert (month.octets, month.sessions) == (WIRE, 1)
