@@ -23,7 +23,7 @@ from gateway.courier.contract import Feed, Phase, Timers
 from gateway.courier.dialogue import dialogue, went_wrong
 from gateway.courier.judge import SERVICE_CLOSING, judge
 from gateway.courier.memory import DISTRUST, RelayMemory
-from gateway.courier.pace import LEAST_AHEAD, MOST_UNANSWERED, Pace, useful_sessions
+from gateway.courier.pace import LEAST_AHEAD, MOST_UNANSWERED, NEAR_SESSIONS, Pace, useful_sessions
 from gateway.courier.settling import Settling, one_too_many
 from gateway.courier.transaction import Parcel, Step, Transaction, answer_limit
 from gateway.courier.watch import Probe, Watch
@@ -369,7 +369,7 @@ class Exchange:
         )
         if transaction.end is not None and self._pace.answered(parcel.shipment.content.size, self._loop.time()):
             self._wire.limit_ahead(self._pace.ahead, is_near=False)
-        if transaction.end is not None and not self._chunks and not self._pace.is_near:
+        if transaction.end is not None and not self._chunks:
             self._measure_waits(transaction)
         self._forget(transaction)
         if verdict.setup is not None:
@@ -397,6 +397,9 @@ class Exchange:
 
     def _measure_waits(self, transaction: Transaction) -> None:
         """Where each message waits for answers, learn how many sessions at once would hide that."""
+        if self._pace.is_near:
+            self._memory.useful_sessions = NEAR_SESSIONS
+            return
         now = self._loop.time()
         before, self._last_answer = self._last_answer, now
         if before is None:  # the first message also waits for its own envelope

@@ -20,6 +20,8 @@ MOST_UNANSWERED = 1024 * 1024
 """Octets of messages taken and not answered, whatever the line."""
 
 MOST_SESSIONS = 4
+NEAR_SESSIONS = 2
+"""To a relay nearby that makes us wait for each message: while it thinks about one, the next is written to the other."""
 
 _SPAN = 0.5
 _SECONDS_AHEAD = 0.5
@@ -56,9 +58,9 @@ class Pace:
 def useful_sessions(seconds: float, round_trips: int, rtt: float) -> int:
     """How many connections at once keep the line busy, if a message takes so long on one, of which it waits for so many
     round trips with nothing on the line. A connection more than that would only fill the line's queue."""
-    busy = seconds - round_trips * rtt
     if rtt < NEAR:
-        return 1
+        return NEAR_SESSIONS
+    busy = seconds - round_trips * rtt
     if busy <= seconds / MOST_SESSIONS:
         return MOST_SESSIONS
     return math.ceil(seconds / busy - 0.1)
