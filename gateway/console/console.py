@@ -105,7 +105,7 @@ class Console:
         except OSError as exc:
             why = exc.strerror or str(exc)
             raise ConsoleProblem(f"the console cannot listen on {self._settings.address}: {why}") from exc
-        self._pages.warm()
+        await self._pages.warm()
         self._server = server
         self._serving = asyncio.create_task(server.serve(), name="console")
         return self.address

@@ -3,6 +3,7 @@ the page's own data is JSON that its script reads; there is no inline script."""
 
 from __future__ import annotations
 
+import contextlib
 from http import HTTPStatus
 from importlib.resources import files
 from typing import Any
@@ -25,7 +26,7 @@ from gateway.console.door import Door, Wait, Who
 from gateway.console.files import StaticFiles
 from gateway.console.metrics import CONTENT_TYPE, Counters, render
 from gateway.console.sentence import size
-from gateway.console.sessions import LONGEST, Role
+from gateway.console.sessions import LONGEST, Role, Session
 from gateway.console.tokens import masked, unmasks
 from gateway.console.visible import visible
 from gateway.control.console_rows import PageReport
@@ -50,11 +51,13 @@ class Pages:
         self._templates.filters["visible"] = visible
         self._templates.globals["address"] = self._files.address
 
-    def warm(self) -> None:
-        """Read, compress and compile what the first page needs."""
-        for name in ("app.html", "signin.html", "setup.html"):
+    async def warm(self) -> None:
+        """Read, compress and compile what pages need, by making the first one, for nobody: a long queue is put in order, and
+        counted from now on."""
+        for name in ("signin.html", "setup.html"):
             self._templates.get_template(name)
-        assert self._files.by_name
+        with contextlib.suppress(GatewayError):
+            await self._console_page(Who("viewer"), None, "queue")
 
     def routes(self) -> list[Route]:
         return [
@@ -77,7 +80,13 @@ class Pages:
         session = who.session
         if session is None and not who.by_header:
             cookie, session = self._door.sessions.begin(who.role, is_open=True)
-        view = request.url.path.strip("/") or "queue"
+        body = await self._console_page(who, session, request.url.path.strip("/") or "queue")
+        response = packed(request, body, "text/html")
+        if cookie is not None:
+            self._set_cookie(response, cookie)
+        return response
+
+    async def _console_page(self, who: Who, session: Session | None, view: str) -> bytes:
         overview = await self._ask.one("overview")
         page: PageReport | None = None
         if view == "queue":
@@ -90,12 +99,7 @@ class Pages:
             "standing": standing(overview),
             "page": None if page is None else _shown(page),
         }
-        response = self._page(
-            request, "app.html", hostname=overview.hostname, boot=_as_script(boot), who=who, view=view
-        )
-        if cookie is not None:
-            self._set_cookie(response, cookie)
-        return response
+        return self._rendered("app.html", hostname=overview.hostname, boot=_as_script(boot), who=who, view=view)
 
     async def printed(self, request: Request) -> Response:
         """The queue as a plain page: for paper, and for browsers without scripts."""
@@ -241,8 +245,10 @@ class Pages:
         return packed(request, text.encode(), CONTENT_TYPE)
 
     def _page(self, request: Request, name: str, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> Response:
-        body = self._templates.get_template(name).render(**values).encode("utf-8", "replace")
-        return packed(request, body, "text/html", status)
+        return packed(request, self._rendered(name, **values), "text/html", status)
+
+    def _rendered(self, name: str, **values: Any) -> bytes:
+        return self._templates.get_template(name).render(**values).encode("utf-8", "replace")
 
 
 def _shown(page: PageReport) -> dict[str, Any]:

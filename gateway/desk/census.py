@@ -12,24 +12,23 @@ from typing import Literal
 
 from gateway.clock import Clock
 from gateway.control.console_rows import GroupRow, QueueCount
-from gateway.control.rows import ForecastRow
+from gateway.desk.by_age import ByAge
+from gateway.desk.status import forecast_row
 from gateway.desk.view import iso, next_try_of, next_try_row
-from gateway.dispatch.budgets import Purse
 from gateway.dispatch.decide import decide
 from gateway.dispatch.dispatcher import Dispatcher
-from gateway.dispatch.facts import Decision, Go, MessageFacts, NextTry, Situation
-from gateway.dispatch.forecast import Forecast, at_opening, next_opening, speed_of
-from gateway.dispatch.openings import seconds_needed
+from gateway.dispatch.facts import Decision, MessageFacts, NextTry, Situation
+from gateway.dispatch.forecast import Forecast, Foresight
 from gateway.spool.entry import Entry
 from gateway.spool.spool import Spool
 
 SHORT = 2000
 """Messages up to which a queue is counted at once."""
 
-SLICE = 50
+SLICE = 100
 """Messages judged before the event loop gets its turn."""
 
-PAUSE = 0.004
+PAUSE = 0.003
 """Seconds that a long count then rests, so that whoever asks something meanwhile is not kept waiting by it."""
 
 BEFORE = 0.3
@@ -39,6 +38,9 @@ SHARE = 20
 """A count that took so long is shown for so many times as long before the next, and at least KEEP seconds."""
 
 KEEP = 5.0
+ROUGH_KEEP = 1.0
+"""Seconds for which is shown what stands in for a count while the first one is made."""
+
 MOST_GROUPS = 100
 MANY_TRIES = 3
 
@@ -48,11 +50,13 @@ TryKind = Literal["asap", "time", "window", "released", "never"]
 class Census:
     """`count` gives the newest that is known; `is_complete` is False until a long queue was counted for the first time."""
 
-    def __init__(self, dispatcher: Dispatcher, spool: Spool, clock: Clock) -> None:
-        self._dispatcher, self._spool, self._clock = dispatcher, spool, clock
+    def __init__(self, dispatcher: Dispatcher, spool: Spool, by_age: ByAge, clock: Clock) -> None:
+        self._dispatcher, self._spool, self._by_age, self._clock = dispatcher, spool, by_age, clock
         self._known: QueueCount | None = None
         self._known_at = 0.0
+        self._roughly: tuple[float, QueueCount] | None = None
         self._took = 0.0
+        self._counted_under: tuple[object, ...] = ()
         self._counting: asyncio.Task[None] | None = None
 
     async def count(self) -> QueueCount:
@@ -61,10 +65,19 @@ class Census:
             assert self._known is not None
             return self._known
         age = self._clock.monotonic() - self._known_at
-        if self._counting is None and (self._known is None or age > max(KEEP, SHARE * self._took)):
+        is_old = self._known is None or age > max(KEEP, SHARE * self._took) or self._counted_under != self._now_under()
+        if self._counting is None and is_old:
             self._counting = asyncio.create_task(self._count(BEFORE, PAUSE), name="census")
             self._counting.add_done_callback(self._counted)
-        return self._known if self._known is not None else self._rough()
+        if self._known is not None:
+            return self._known
+        if self._roughly is None or self._clock.monotonic() > self._roughly[0] + ROUGH_KEEP:
+            self._roughly = self._clock.monotonic(), self._rough()
+        return self._roughly[1]
+
+    def _now_under(self) -> tuple[object, ...]:
+        """What makes nearly every verdict another one when it changes."""
+        return self._dispatcher.mode[0], self._dispatcher.window_name(), self._dispatcher.clock_why
 
     def _counted(self, task: asyncio.Task[None]) -> None:
         self._counting = None
@@ -77,20 +90,24 @@ class Census:
             await asyncio.gather(self._counting, return_exceptions=True)
 
     def _rough(self) -> QueueCount:
-        """What can be said without asking the decision."""
+        """What can be said without asking the decision, in few looks at each message: somebody waits for the first page."""
         tally = _Tally(self._dispatcher.situation())
-        for entry in self._spool.entries.values():
-            tally.weigh(entry)
+        entries = self._by_age.entries()
+        tally.messages, tally.octets = len(entries), self._by_age.octets
+        tally.oldest = entries[0].created if entries else None
+        told = [entry for entry in entries if entry.claimed or entry.held or entry.tries]
+        tally.states["waiting"] = len(entries) - len(told)
+        for entry in told:
+            tally.states[_state(entry)] += 1
         return tally.report(is_complete=False)
 
     async def _count(self, before: float = 0.0, pause: float = 0.0) -> None:
         await asyncio.sleep(before)
         since = self._clock.monotonic()
         situation = self._dispatcher.situation()
+        self._counted_under = self._now_under()
         tally = _Tally(situation)
-        opening = next_opening(situation)
-        there = at_opening(situation, opening) if opening is not None else None
-        purse = Purse(there if there is not None else situation)
+        foresight = Foresight(situation)
         entries = tuple(self._spool.entries.values())
         for number, entry in enumerate(entries, 1):
             if number % SLICE == 0:
@@ -100,14 +117,8 @@ class Census:
             facts = self._dispatcher.facts(entry)
             tally.weigh(entry)
             tally.judge(entry, facts, decide(facts, situation))
-            if there is not None:
-                verdict = decide(facts, there)
-                tally.foresee(facts, is_going=isinstance(verdict, Go) and purse.pays(facts, verdict))
-        forecast = None
-        if opening is not None and there is not None:
-            seconds = seconds_needed(tally.going_octets, speed_of(there))
-            forecast = Forecast(opening, (), tally.going_octets, seconds, tally.staying, tally.staying_octets)
-        self._known = tally.report(is_complete=True, forecast=forecast)
+            foresight.add(facts)
+        self._known = tally.report(is_complete=True, forecast=foresight.result())
         self._known_at = self._clock.monotonic()
         self._took = self._known_at - since
 
@@ -120,15 +131,13 @@ class _Tally:
         self.oldest: float | None = None
         self.states = {"waiting": 0, "deferred": 0, "held": 0, "sending": 0}
         self.groups: dict[tuple[TryKind, str | None, float | None], list[int]] = {}
-        self.going = self.going_octets = self.staying = self.staying_octets = 0
 
     def weigh(self, entry: Entry) -> None:
         self.messages += 1
         self.octets += entry.size
         if self.oldest is None or entry.created < self.oldest:
             self.oldest = entry.created
-        state = "sending" if entry.claimed else "held" if entry.held else "deferred" if entry.tries else "waiting"
-        self.states[state] += 1
+        self.states[_state(entry)] += 1
 
     def judge(self, entry: Entry, facts: MessageFacts, verdict: Decision) -> None:
         next_try = next_try_of(verdict, entry.claimed)
@@ -143,27 +152,7 @@ class _Tally:
         counts[0] += 1
         counts[1] += entry.size
 
-    def foresee(self, facts: MessageFacts, *, is_going: bool) -> None:
-        if is_going:
-            self.going += 1
-            self.going_octets += facts.size
-        else:
-            self.staying += 1
-            self.staying_octets += facts.size
-
     def report(self, *, is_complete: bool, forecast: Forecast | None = None) -> QueueCount:
-        row = None
-        if forecast is not None:
-            row = ForecastRow(
-                window=forecast.opening.window.name,
-                opens=iso(forecast.opening.opens, self._zone),
-                closes=iso(forecast.opening.closes, self._zone),
-                messages=self.going,
-                octets=self.going_octets,
-                seconds=forecast.seconds,
-                staying=self.staying,
-                staying_octets=self.staying_octets,
-            )
         return QueueCount(
             messages=self.messages,
             octets=self.octets,
@@ -171,7 +160,7 @@ class _Tally:
             by_state=self.states,
             groups=list(self._groups()),
             look=self.look,
-            forecast=row,
+            forecast=forecast_row(forecast, self._zone),
             counted_at=iso(self._s.now, self._zone),
             is_complete=is_complete,
         )
@@ -183,6 +172,11 @@ class _Tally:
             yield GroupRow(
                 next_try=next_try_row(NextTry(kind, at, window), self._zone), messages=messages, octets=octets
             )
+
+
+def _state(entry: Entry) -> str:
+    """As far as the entry alone tells."""
+    return "sending" if entry.claimed else "held" if entry.held else "deferred" if entry.tries else "waiting"
 
 
 def needs_a_look(facts: MessageFacts, next_try: NextTry, s: Situation) -> bool:

@@ -63,12 +63,13 @@ class ConsoleReads(QueuePages):
     ) -> None:
         super().__init__(dispatcher, spool, monitor, clock, choose)
         self._journal, self._reload = journal, reload
-        self._census = Census(dispatcher, spool, clock)
+        self._census = Census(dispatcher, spool, self._by_age, clock)
         self.history = History(dispatcher, spool, clock, journal)
         self.accounts_changed: Callable[[str], None] = lambda role: None
         self._writing = asyncio.Lock()
 
     async def close(self) -> None:
+        self._by_age.close()
         await self._census.close()
         await self.history.close()
 

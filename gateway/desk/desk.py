@@ -19,12 +19,14 @@ from gateway.desk import schedule_file, status
 from gateway.desk.arguments import number, one_text, texts
 from gateway.desk.console_reads import ConsoleReads
 from gateway.desk.filter import Filter, parse_filter
+from gateway.desk.queue_pages import TOGETHER
 from gateway.desk.view import explanation, iso, queue_row, sending_row, state_of
 from gateway.dispatch.decide import decide
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.dispatch.facts import Go, Raise, Situation, Wish
+from gateway.dispatch.forecast import Foresight
 from gateway.dispatch.words import count_words, size_words
-from gateway.errors import GatewayError, NoSuchItem, NotNow, UsageError
+from gateway.errors import NoSuchItem, NotNow, UsageError
 from gateway.events import Event, HeldItem, Journal, ReleasedItem, RemovedItem, RestoredItem
 from gateway.maillog import render
 from gateway.reception.users import load_users
@@ -36,7 +38,7 @@ MODES: tuple[ModeName, ...] = ("auto", "online", "offline", "stopped")
 WATCH_BUFFER = 1000
 """Events kept for a `watch` that reads slowly; beyond that the oldest are dropped, and it is told how many."""
 
-SLICE = 250
+SLICE = 100
 """Messages judged before the event loop gets its turn."""
 
 LEAVE_GRACE = 10.0
@@ -82,12 +84,15 @@ class Desk:
         del arguments
         states = Counter[str]()
         situation = self._dispatcher.situation()
+        foresight = Foresight(situation)
         for count, entry in enumerate(tuple(self._spool.entries.values()), 1):
             if count % SLICE == 0:
                 await asyncio.sleep(0)
             facts = self._dispatcher.facts(entry)
             states[state_of(facts, decide(facts, situation), entry.claimed)] += 1
-        yield status.report(self._dispatcher, self._spool, self._clock.now(), dict(states))
+            foresight.add(facts)
+        now = self._clock.now()
+        yield status.report(self._dispatcher, self._spool, now, dict(states), foresight.result())
 
     async def op_queue(self, arguments: dict[str, Any]) -> Answer:
         wanted = parse_filter(one_text(arguments, "filter", ""))
@@ -354,18 +359,17 @@ class Desk:
     # -- parts --------------------------------------------------------------------------------------------------
 
     async def _rows(self, wanted: Filter | None = None, situation: Situation | None = None) -> AsyncIterator[QueueRow]:
-        """The queue, oldest first. Rows are made one at a time: memory does not grow with the queue."""
+        """The queue, oldest first. Rows are made a few at a time: memory does not grow with the queue."""
         situation = situation if situation is not None else self._dispatcher.situation()
         entries = sorted(self._spool.entries.values(), key=lambda entry: (entry.created, entry.id))
-        for entry in entries:
-            try:
-                record = await self._spool.record(entry.id)
-            except GatewayError:
-                continue  # it ended while we were looking
-            sending = self._dispatcher.sessions.sending.get(entry.id)
-            row = queue_row(record, situation, claimed=sending is not None, sending=sending)
-            if wanted is None or wanted.matches(row, situation.now):
-                yield row
+        for at in range(0, len(entries), TOGETHER):
+            for record in await self._spool.records([entry.id for entry in entries[at : at + TOGETHER]]):
+                if record is None:
+                    continue  # it ended while we were looking
+                sending = self._dispatcher.sessions.sending.get(record.id)
+                row = queue_row(record, situation, claimed=sending is not None, sending=sending)
+                if wanted is None or wanted.matches(row, situation.now):
+                    yield row
 
     async def _record(self, item: str) -> Record:
         return await self._spool.record(await self._known(item))

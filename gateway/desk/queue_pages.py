@@ -18,6 +18,7 @@ from gateway.connectivity.monitor import Monitor
 from gateway.control.console_rows import GoneRow, PageReport, Preview
 from gateway.control.rows import QueueRow
 from gateway.desk.arguments import one_of, one_text, texts, whole_number
+from gateway.desk.by_age import ByAge
 from gateway.desk.census import needs_a_look
 from gateway.desk.filter import parse_filter
 from gateway.desk.view import next_try_of, queue_row
@@ -25,13 +26,13 @@ from gateway.dispatch.decide import decide
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.dispatch.facts import Go, Raise, Situation, Wish
 from gateway.dispatch.openings import seconds_needed
-from gateway.errors import GatewayError
 from gateway.spool.entry import Entry
 from gateway.spool.spool import Spool
 
 MOST_ROWS = 500
 SLICE = 200
-TOGETHER = 50
+TOGETHER = 100
+"""Records read in one visit to the disk."""
 SORTS = ("created", "id", "size", "next", "from", "to", "status")
 INDEXED = ("created", "id", "size")
 """Orders that the index alone can give."""
@@ -55,6 +56,7 @@ class QueuePages:
     def __init__(self, dispatcher: Dispatcher, spool: Spool, monitor: Monitor, clock: Clock, choose: Choose) -> None:
         self._dispatcher, self._spool, self._monitor = dispatcher, spool, monitor
         self._clock, self._choose = clock, choose
+        self._by_age = ByAge(spool)
 
     # -- the queue ----------------------------------------------------------------------------------------------
 
@@ -69,12 +71,20 @@ class QueuePages:
         descending = one_of(arguments, "order", ("asc", "desc"), "desc") == "desc"
         wanted = parse_filter(one_text(arguments, "filter", ""))
         situation = self._dispatcher.situation()
-        entries: Sequence[Entry] = tuple(self._spool.entries.values())
+        entries = self._by_age.entries()
+        octets = self._by_age.octets
+        if wanted.tests or show != "all" or sort not in INDEXED:
+            entries = tuple(entries)  # others may have their turn before we are through
         if show != "all":
             entries = await self._shown(entries, show, one_text(arguments, "window", ""), situation)
+            octets = _octets(entries)
         if not wanted.tests and sort in INDEXED:
-            cut = _cut(entries, attrgetter(sort), offset, limit, descending=descending)
-            yield await self._page(cut, entries, offset, situation)
+            if sort == "created":
+                cut = entries[max(0, len(entries) - offset - limit) : max(0, len(entries) - offset)][::-1]
+                cut = cut if descending else entries[offset : offset + limit]
+            else:
+                cut = _cut(entries, attrgetter(sort), offset, limit, descending=descending)
+            yield await self._page(cut, len(entries), octets, offset, situation)
             return
         if wanted.tests or sort in ("from", "to", "status"):
             keyed = []
@@ -84,13 +94,13 @@ class QueuePages:
         else:
             keyed = [(await self._next_key(entry, situation, n), entry) for n, entry in enumerate(entries, 1)]
         cut = [entry for _, entry in _cut(keyed, itemgetter(0), offset, limit, descending=descending)]
-        yield await self._page(cut, [entry for _, entry in keyed], offset, situation)
+        yield await self._page(cut, len(keyed), _octets(entry for _, entry in keyed), offset, situation)
 
-    async def _page(self, cut: Sequence[Entry], found: Sequence[Entry], offset: int, s: Situation) -> PageReport:
+    async def _page(self, cut: Sequence[Entry], total: int, octets: int, offset: int, s: Situation) -> PageReport:
         return PageReport(
             rows=[row async for _, row in self._read(cut, s)],
-            total=len(found),
-            octets=sum(map(attrgetter("size"), found)),
+            total=total,
+            octets=octets,
             offset=offset,
             messages=len(self._spool.entries),
         )
@@ -98,11 +108,10 @@ class QueuePages:
     async def op_rows(self, arguments: dict[str, Any]) -> Answer:
         """`ids`: each as it is now, or that it is gone."""
         ids = texts(arguments, "ids")[:MOST_ROWS]
-        situation = self._dispatcher.situation()
+        entries = [entry for item in ids if (entry := self._spool.entries.get(item)) is not None]
+        rows = {entry.id: row async for entry, row in self._read(entries, self._dispatcher.situation())}
         for item in ids:
-            entry = self._spool.entries.get(item)
-            row = None if entry is None else await self._row(entry, situation)
-            yield row if row is not None else GoneRow(id=item)
+            yield rows.get(item) or GoneRow(id=item)
 
     async def _shown(self, entries: Iterable[Entry], show: str, window: str, s: Situation) -> list[Entry]:
         shown = []
@@ -140,20 +149,12 @@ class QueuePages:
     async def _read(self, entries: Iterable[Entry], s: Situation) -> AsyncIterator[tuple[Entry, QueueRow]]:
         """Several records at once: each read is a way to another thread and back."""
         waiting = iter(entries)
+        sending = self._dispatcher.sessions.sending
         while batch := list(islice(waiting, TOGETHER)):
-            rows = await asyncio.gather(*(self._row(entry, s) for entry in batch))
-            for entry, row in zip(batch, rows, strict=True):
-                if row is not None:
-                    yield entry, row
-
-    async def _row(self, entry: Entry, s: Situation) -> QueueRow | None:
-        """None for one that ended while we were looking."""
-        try:
-            record = await self._spool.record(entry.id)
-        except GatewayError:
-            return None
-        sending = self._dispatcher.sessions.sending.get(entry.id)
-        return queue_row(record, s, claimed=sending is not None, sending=sending)
+            for entry, record in zip(batch, await self._spool.records([entry.id for entry in batch]), strict=True):
+                if record is not None:  # else it ended while we were looking
+                    now = sending.get(entry.id)
+                    yield entry, queue_row(record, s, claimed=now is not None, sending=now)
 
     async def op_preview(self, arguments: dict[str, Any]) -> Answer:
         """What `action` (send, try, remove, hold, release) would do now with the messages named."""
@@ -214,6 +215,10 @@ def _cut(items: Sequence[T], key: Callable[[T], Any], offset: int, limit: int, *
         pick = heapq.nlargest if descending else heapq.nsmallest
         return pick(end, items, key=key)[offset:]
     return sorted(items, key=key, reverse=descending)[offset:end]
+
+
+def _octets(entries: Iterable[Entry]) -> int:
+    return sum(map(attrgetter("size"), entries))
 
 
 def _row_key(row: QueueRow, sort: str, entry: Entry) -> Key:

@@ -26,7 +26,7 @@ from gateway.control.rows import (
 from gateway.desk.view import iso, sending_row
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.dispatch.facts import Situation
-from gateway.dispatch.forecast import forecast
+from gateway.dispatch.forecast import Forecast
 from gateway.dispatch.lane import SessionRecord
 from gateway.dispatch.meter import Meter
 from gateway.schedule.calendar import Opening
@@ -35,8 +35,10 @@ from gateway.spool.spool import Spool
 SESSIONS_SHOWN = 24
 
 
-def report(dispatcher: Dispatcher, spool: Spool, now: float, by_state: dict[str, int]) -> StatusReport:
-    """`by_state`: messages by their state, as the queue view counts them."""
+def report(
+    dispatcher: Dispatcher, spool: Spool, now: float, by_state: dict[str, int], expected: Forecast | None
+) -> StatusReport:
+    """`by_state`: messages by their state, as the queue view counts them; `expected`: what the next opening takes of them."""
     situation = dispatcher.situation()
     zone = situation.calendar.file.timezone
     entries = spool.entries.values()
@@ -60,7 +62,7 @@ def report(dispatcher: Dispatcher, spool: Spool, now: float, by_state: dict[str,
         ),
         session=None if current is None else session_row(current, zone),
         not_in_force=[str(key) for key in waiting],
-        forecast=forecast_row(dispatcher, spool, situation),
+        forecast=forecast_row(expected, zone),
         sending=[sending_row(sending, now) for sending in dispatcher.sessions.sending.values()],
         sessions=[session_row(session, zone) for session in sessions],
         skips=[f"{window}, {iso(opens, zone)}" for window, opens, _ in dispatcher.timetable.orders.skips],
@@ -157,16 +159,14 @@ def opening_row(opening: Opening, zone: tzinfo) -> OpeningRow:
     return OpeningRow(window=opening.window.name, opens=iso(opening.opens, zone), closes=iso(opening.closes, zone))
 
 
-def forecast_row(dispatcher: Dispatcher, spool: Spool, situation: Situation) -> ForecastRow | None:
-    expected = forecast((dispatcher.facts(entry) for entry in spool.entries.values()), situation)
+def forecast_row(expected: Forecast | None, zone: tzinfo) -> ForecastRow | None:
     if expected is None:
         return None
-    zone = situation.calendar.file.timezone
     return ForecastRow(
         window=expected.opening.window.name,
         opens=iso(expected.opening.opens, zone),
         closes=iso(expected.opening.closes, zone),
-        messages=len(expected.ids),
+        messages=expected.messages,
         octets=expected.octets,
         seconds=expected.seconds,
         staying=expected.staying,

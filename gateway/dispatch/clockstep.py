@@ -38,7 +38,8 @@ def waiting_too_long(entries: Iterable[Entry], now: float, queue: QueueSettings,
     return [
         entry.id
         for entry in entries
-        if max(entry.due or now, entry.inside_due or now) > latest_due(now, queue, doubt=entry.doubt)
+        if (entry.due is not None or entry.inside_due is not None)  # most of a long queue was never tried
+        and max(entry.due or now, entry.inside_due or now) > latest_due(now, queue, doubt=entry.doubt)
         and (not at_start or (entry.last_try is not None and entry.last_try > now + SLIGHT))
     ]
 

@@ -6,12 +6,15 @@ true it holds to the end of the session.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import inf
 
 from gateway.config.rules import Condition, WindowRule
 from gateway.dispatch.facts import MessageFacts
 from gateway.schedule.calendar import Opening
+
+OFTEN = 50
+"""Messages after which it is asked whether they are enough already."""
 
 AHEAD = 60.0
 """Seconds by which mail may seem to come from the future: what time servers correct."""
@@ -29,6 +32,8 @@ def is_met(window: WindowRule, messages: Iterable[MessageFacts], now: float) -> 
         count += 1
         octets += message.size
         age = max(age, _age(message.created, now))
+        if count % OFTEN == 0 and any(_holds(term, urgent, count, octets, age) for term in window.only_if):
+            return True  # more mail makes none of them false
     return any(_holds(term, urgent, count, octets, age) for term in window.only_if)
 
 
@@ -58,17 +63,19 @@ class Conditions:
         self._met: dict[tuple[str, float], bool] = {}
         self._conditional: set[tuple[str, float]] = set()
 
-    def judge(self, openings: Iterable[Opening], messages: Iterable[MessageFacts], now: float) -> bool:
-        """Ask again for those not met so far; forget openings that have ended. True if anything changed."""
+    def judge(self, openings: Iterable[Opening], messages: Callable[[], Iterable[MessageFacts]], now: float) -> bool:
+        """Ask again for those not met so far; forget openings that have ended. True if anything changed.
+
+        `messages()` are looked at only as far as it needs to be known that a condition is met.
+        """
         current = {(o.window.name, o.opens): o for o in openings}
         before = dict(self._met)
         self._conditional = {key for key, opening in current.items() if opening.window.only_if}
         self._met = {key: met for key, met in self._met.items() if key in current}
         unmet = [(key, o) for key, o in current.items() if not self._met.get(key)]
         if any(o.window.only_if for _, o in unmet):
-            waiting = list(messages)
             for key, opening in unmet:
-                self._met[key] = is_met(opening.window, waiting, now)
+                self._met[key] = is_met(opening.window, messages(), now)
         else:
             self._met.update((key, True) for key, _ in unmet)
         return before != self._met

@@ -40,11 +40,11 @@ def decide(message: MessageFacts, situation: Situation, trace: Trace = None) -> 
         why = f"held: {message.hold_note}" if message.hold_note else "held by an operator"
         note(trace, "held", "stop", why)
         return Wait(NextTry("released"), why)
-    note(trace, "held", "ok", "not held")
     if s.mode == "stopped":
         note(trace, "mode", "stop", f"sending is stopped ({s.mode_why})", *line_of(s, "mode"))
         return Wait(NEVER, "sending is stopped")
-    if trace is not None:
+    if trace is not None:  # here and below: words and places that nobody reads are not made
+        note(trace, "held", "ok", "not held")
         note(trace, "mode", "ok", f"{s.mode}: {s.mode_why}", *line_of(s, "mode"))
     if message.route == "inside":
         return _inside(message, s, trace)
@@ -119,7 +119,8 @@ def _offline(message: MessageFacts, s: Situation, trace: Trace) -> Decision:
                 for check in admission(window, message, s):
                     trace.append(check)
             continue
-        note(trace, "window", "ok", f"{window.name} is open until {when(opening.closes, s)}", *rule_of(s, window))
+        if trace is not None:
+            note(trace, "window", "ok", f"{window.name} is open until {when(opening.closes, s)}", *rule_of(s, window))
         if not state.condition_met:
             why = f"{window.name} waits for its condition (only_if)"
             note(trace, "only_if", "wait", why, *rule_of(s, window, "only_if"))
@@ -169,7 +170,8 @@ def _in_opening(message: MessageFacts, s: Situation, opening: Opening, trace: Tr
         if no_budget is not None:
             note(trace, "budget", "wait", no_budget, *rule_of(s, window, "budget"))
             return Wait(after_budget(message, s, opening, budget), no_budget, budget.renews)
-        note(trace, "budget", "ok", f"{window.name}: {budget_words(budget)}", *rule_of(s, window, "budget"))
+        if trace is not None:
+            note(trace, "budget", "ok", f"{window.name}: {budget_words(budget)}", *rule_of(s, window, "budget"))
     verdict = over_a_link(message, s, opening, trace)
     if isinstance(verdict, Go | Raise):
         needed = seconds_needed(message.size, s.speed.get(verdict.link))
@@ -177,7 +179,7 @@ def _in_opening(message: MessageFacts, s: Situation, opening: Opening, trace: Tr
             note(trace, "time", "ok", "the speed of the line is not known yet, so everything is started")
         elif s.now + needed > opening.closes:
             return _too_late(message, s, opening, verdict, needed, trace)
-        else:
+        elif trace is not None:
             note(trace, "time", "ok", f"needs about {span_words(needed)}")
     return verdict
 
@@ -226,8 +228,8 @@ def _outside(message: MessageFacts, s: Situation, trace: Trace) -> Wait:
         for rule in s.calendar.file.all_windows:
             if rule.enabled and rule.name not in passed and rule.name != window.name:
                 trace.extend(c for c in admission(rule, message, s) if c.state != "ok")
+        note(trace, "window", "wait", f"closed now; {window.name} is the next that takes it", *rule_of(s, window))
     why = f"waits for {window.name}, {when(following.opens, s)}"
-    note(trace, "window", "wait", f"closed now; {window.name} is the next that takes it", *rule_of(s, window))
     return Wait(NextTry("window", following.opens, window.name), why, following.opens)
 
 

@@ -48,8 +48,8 @@ from gateway.spool.spool import Spool
 LINGER = 2.0
 """Seconds that an Online session over a permanent link waits for the next message before it says QUIT."""
 
-SCAN_SLICE = 1000
-"""Messages decided over before the event loop gets its turn."""
+SCAN_SLICE = 100
+"""Messages decided over before the event loop gets its turn: a millisecond."""
 
 
 class Dispatcher:
@@ -347,7 +347,7 @@ class Dispatcher:
             self._rescan = True
         self.calls.openings_are(self.timetable.openings(now))
         self.meter.openings_are(self.timetable.openings(now), is_offline=self._mode[0] != "online")
-        if self._conditions.judge(self.timetable.openings(now), self._waiting(), now):
+        if self._conditions.judge(self.timetable.openings(now), self._waiting, now):
             self._rescan = True
         rescan, self._rescan = self._rescan, False
         fresh, self._fresh = self._fresh, set()

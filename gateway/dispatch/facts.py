@@ -1,10 +1,15 @@
-"""The plain values that the decision is made from, and the decision itself. No clock, file or socket is read here."""
+"""The plain values that the decision is made from, and the decision itself. No clock, file or socket is read here.
+
+What is made anew for each message at each asking is a struct (made in C): a long queue is asked many times.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
 
 from gateway.config.settings import RelaySettings, Settings
 from gateway.connectivity.ledger import BudgetState
@@ -28,8 +33,7 @@ class Wish:
     may_dial: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class MessageFacts:
+class MessageFacts(msgspec.Struct, frozen=True, gc=False):
     """One message as the decision sees it, on one of its routes: recipients inside wait for no line (DESIGN section 6)."""
 
     id: str
@@ -110,8 +114,7 @@ class Situation:
     window_budgets: Mapping[str, BudgetState] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class NextTry:
+class NextTry(msgspec.Struct, frozen=True, gc=False):
     """The Next Try column (DESIGN section 9)."""
 
     kind: Literal["asap", "time", "window", "released", "never"]
@@ -133,8 +136,7 @@ class Check:
     line: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Go:
+class Go(msgspec.Struct, frozen=True, gc=False):
     """It may leave now: over this link, through this relay, in this opening (None: Online, or an operator's wish)."""
 
     link: str
@@ -143,8 +145,7 @@ class Go:
     route: Route = "outside"
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(msgspec.Struct, frozen=True, gc=False):
     """It stays. `why` is the sentence of the Status column; `wake` when to ask again, if time alone can change it."""
 
     next_try: NextTry
@@ -152,8 +153,7 @@ class Wait:
     wake: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Raise(Wait):
+class Raise(Wait, frozen=True, gc=False):
     """It stays until this link is up, which is to be called for it: for this opening, or (None) for an operator's `--now`."""
 
     link: str = ""

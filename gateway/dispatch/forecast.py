@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gateway.connectivity.ledger import BudgetState
@@ -15,39 +15,46 @@ from gateway.schedule.calendar import Opening
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """`seconds` at the known speed, None where none is known. `ids` of those that go; what stays counts the held too."""
+    """`seconds` at the known speed, None where none is known. What stays counts the held too."""
 
     opening: Opening
-    ids: tuple[str, ...]
+    messages: int
     octets: int
     seconds: float | None
     staying: int
     staying_octets: int
 
 
-def forecast(messages: Iterable[MessageFacts], situation: Situation) -> Forecast | None:
-    """For the opening in progress or the next one; None where the schedule has none ahead.
+class Foresight:
+    """Adds up, message by message, what the opening in progress or the next one takes.
 
     The link is taken to be up and relays to answer: that is what an opening is for. Budgets are spent in the order in which
     the messages are given.
     """
-    opening = next_opening(situation)
-    if opening is None:
-        return None
-    there = at_opening(situation, opening)
-    purse = Purse(there)
-    going: list[MessageFacts] = []
-    staying = staying_octets = octets = 0
-    for message in messages:
-        verdict = decide(message, there)
-        if isinstance(verdict, Go) and purse.pays(message, verdict):
-            going.append(message)
-            octets += message.size
+
+    def __init__(self, situation: Situation) -> None:
+        self._opening = opening = next_opening(situation)
+        self._there = at_opening(situation, opening) if opening is not None else situation
+        self._purse = Purse(self._there)
+        self._going = self._going_octets = self._staying = self._staying_octets = 0
+
+    def add(self, message: MessageFacts) -> None:
+        if self._opening is None:
+            return
+        verdict = decide(message, self._there)
+        if isinstance(verdict, Go) and self._purse.pays(message, verdict):
+            self._going += 1
+            self._going_octets += message.size
         else:
-            staying += 1
-            staying_octets += message.size
-    seconds = seconds_needed(octets, speed_of(there))
-    return Forecast(opening, tuple(m.id for m in going), octets, seconds, staying, staying_octets)
+            self._staying += 1
+            self._staying_octets += message.size
+
+    def result(self) -> Forecast | None:
+        """None where the schedule has no opening ahead."""
+        if self._opening is None:
+            return None
+        seconds = seconds_needed(self._going_octets, speed_of(self._there))
+        return Forecast(self._opening, self._going, self._going_octets, seconds, self._staying, self._staying_octets)
 
 
 def next_opening(situation: Situation) -> Opening | None:

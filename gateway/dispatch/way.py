@@ -36,8 +36,9 @@ def over_a_link(
     links.sort(key=lambda link: not _is_usable(link))
     if not links:
         why = "link down" if len(s.links) == 1 else "no link is up"
-        detail = "; ".join(f"{link.name}: {link.why}" for link in s.links)
-        note(trace, "link", "wait", f"{why} ({detail})", *line_of(s, "links"))
+        if trace is not None:
+            detail = "; ".join(f"{link.name}: {link.why}" for link in s.links)
+            note(trace, "link", "wait", f"{why} ({detail})", *line_of(s, "links"))
         return _call(message, s, opening, trace, pushed) or Wait(present(opening), why)
     best: Wait | None = None
     is_way_open = False
@@ -56,7 +57,8 @@ def over_a_link(
                     note(trace, "relay", "ok", where, file_of(s), relay.line or None)
                 return Go(link.name, relay, opening)
             why = f"{trouble.why}; next try {when(trouble.until, s)}"
-            note(trace, "relay", "wait", f"{relay.name}: {why}", file_of(s), relay.line or None)
+            if trace is not None:
+                note(trace, "relay", "wait", f"{relay.name}: {why}", file_of(s), relay.line or None)
             best = _sooner(best, Wait(after_trouble(message, s, opening, trouble), why, trouble.until))
     assert best is not None  # relays_for never returns nothing: decide() stopped without relays
     if not is_way_open:
@@ -78,7 +80,8 @@ def _over_budget(
         return None
     why = over_budget(message, state, link.name)
     if why is None:
-        note(trace, "budget", "ok", f"{link.name}: {budget_words(state)}", *link_rule(s, link))
+        if trace is not None:
+            note(trace, "budget", "ok", f"{link.name}: {budget_words(state)}", *link_rule(s, link))
         return None
     note(trace, "budget", "wait", why, *link_rule(s, link))
     return Wait(after_budget(message, s, opening, state), why, state.renews)

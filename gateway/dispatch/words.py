@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, tzinfo
+from functools import lru_cache
 
 
 def size_words(octets: int) -> str:
@@ -29,6 +30,7 @@ def span_words(seconds: float) -> str:
     return f"{round(hours / 24)} days"
 
 
+@lru_cache(512)  # many messages wait for one instant
 def time_words(instant: float, now: float, zone: tzinfo) -> str:
     """`12:30` today, `Tue 12:30` within a week, `2026-12-24 12:30` beyond; in the schedule's zone."""
     when, today = datetime.fromtimestamp(instant, zone), datetime.fromtimestamp(now, zone)

@@ -62,6 +62,25 @@ class Records:
         except OSError as exc:
             raise spool_error(exc, f"the record of {item} cannot be read") from exc
 
+    async def load_records(self, items: Sequence[str]) -> list[Record | None]:
+        """The records of messages in the queue, in one visit to the disk; None for one that is gone or cannot be read."""
+        found = [self._in_memory(item) for item in items]
+        if None in found:
+            missing = [number for number, octets in enumerate(found) if octets is None]
+
+            def read() -> list[bytes | None]:
+                return [self._read(f"{self._layout.queue}/{items[number]}.env") for number in missing]
+
+            for number, octets in zip(missing, await self._ledger.on_disk(read), strict=True):
+                found[number] = octets if octets is not None else self._in_memory(items[number])
+        return [None if octets is None else _understood(octets) for octets in found]
+
+    def _read(self, path: str) -> bytes | None:
+        try:
+            return read_file(self._disk, path, MAX_RECORD_OCTETS)
+        except OSError:
+            return None
+
     async def load_record(self, item: str, *, removed: bool = False) -> Record:
         """As `load`, decoded. ContentDamaged if it is no record."""
         octets = await self.load(item, removed=removed)
@@ -125,3 +144,10 @@ class Records:
             return await self._ledger.on_disk(call)
         except OSError as exc:
             raise SpoolError(f"the content cannot be read: {exc.strerror}") from exc
+
+
+def _understood(octets: bytes) -> Record | None:
+    try:
+        return decode_record(octets)
+    except ValueError:
+        return None

@@ -76,6 +76,8 @@ def recover(disk: Disk, layout: Layout, now: float) -> Recovered:
         )
     recovery = _Recovery(disk, layout, now, state, found)
     recovery.go()
+    # Folders come in no order; the index in that of age, in which new mail joins it and in which people look at it.
+    found.entries = dict(sorted(found.entries.items(), key=lambda item: item[1].created))
     return found
 
 

@@ -344,6 +344,15 @@ class Spool:
             return decode_record(encode_record(claim.record))
         return await self._records.load_record(checked_id(id), removed=self._is_removed(id))
 
+    async def records(self, ids: Sequence[str]) -> list[Record | None]:
+        """Copies of the records of these, in one visit to the disk; None for one that is gone or cannot be read."""
+        found = await self._records.load_records(ids)
+        for number, item in enumerate(ids):
+            claim = self._claims.held.get(item)
+            if claim is not None:
+                found[number] = decode_record(encode_record(claim.record))
+        return found
+
     async def content(self, id: str) -> Content:
         """The content for looking at, also of a removed message; it is not compared with its hash. The caller closes it."""
         record = await self.record(id)

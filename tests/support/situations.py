@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+
+from msgspec import structs
 
 from gateway.config.load import parse_schedule
 from gateway.config.rules import ScheduleFile
 from gateway.config.settings import RelaySettings, Settings
 from gateway.connectivity.state import LinkState
 from gateway.dispatch.facts import MessageFacts, Mode, OpenWindow, Situation
+from gateway.dispatch.forecast import Forecast, Foresight
 from gateway.schedule.calendar import Calendar
 
 ISP = RelaySettings("isp", "smtp.isp.example", line=7)
@@ -81,4 +85,12 @@ def situation(
 def message(**changes: object) -> MessageFacts:
     """4 kB of class normal, accepted a minute before Tuesday noon."""
     made = MessageFacts("k7qx0000001", at("2026-11-24 11:59"), 4000, "normal")
-    return replace(made, **changes)  # type: ignore[arg-type]  # the caller names fields of MessageFacts
+    return structs.replace(made, **changes)
+
+
+def forecast(queue: Iterable[MessageFacts], s: Situation) -> Forecast | None:
+    """What the opening in progress or the next one takes of this queue."""
+    foresight = Foresight(s)
+    for one in queue:
+        foresight.add(one)
+    return foresight.result()

@@ -9,8 +9,7 @@ from gateway.config.settings import BudgetSettings
 from gateway.connectivity.ledger import BudgetState
 from gateway.dispatch.decide import decide
 from gateway.dispatch.facts import CallState, Check, Go, NextTry, OpenWindow, Raise, Wait
-from gateway.dispatch.forecast import forecast
-from tests.support.situations import LINE, at, message, situation
+from tests.support.situations import LINE, at, forecast, message, situation
 
 MB = 1_000_000
 MODEM = replace(LINE, name="modem", kind="dialled", interface="ppp0", up=False, usable=False)
@@ -102,11 +101,11 @@ def test_the_forecast_of_a_later_opening_begins_with_a_fresh_budget() -> None:
     s = situation(now="2026-11-24 19:00", window_budgets={"Night": budget(10 * MB, per="session")})
     expected = forecast([message()], s)
     assert expected is not None
-    assert len(expected.ids) == 1
+    assert expected.messages == 1
 
 
 def test_the_forecast_ends_where_the_budget_does() -> None:
     s = situation(now="2026-11-24 19:00", link_budgets={"dsl": budget(0, octets=1000_000, per="session")})
     expected = forecast([message(id=f"k7qx000000{n}", size=200_000) for n in range(9)], s)
     assert expected is not None
-    assert (len(expected.ids), expected.staying) == (4, 5)
+    assert (expected.messages, expected.staying) == (4, 5)

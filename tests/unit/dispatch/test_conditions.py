@@ -42,10 +42,16 @@ def test_once_true_it_holds_to_the_end_of_the_session() -> None:
     text = "timezone: UTC\nwindows:\n  - {name: W, open: '00:00-24:00', only_if: urgent waiting}\n"
     opening = situation(text).open[0].opening
     conditions = Conditions()
-    conditions.judge([opening], [message(message_class="urgent")], NOON)
+    conditions.judge([opening], lambda: [message(message_class="urgent")], NOON)
     assert conditions.met(opening)
-    conditions.judge([opening], [message()], NOON)
+    conditions.judge([opening], lambda: [message()], NOON)
     assert conditions.met(opening)
     assert conditions.session_ended()
-    conditions.judge([opening], [message()], NOON)
+    conditions.judge([opening], lambda: [message()], NOON)
     assert not conditions.met(opening)
+
+
+def test_a_long_queue_is_looked_at_only_until_the_condition_is_met() -> None:
+    queue = (message(id=f"{n:011d}") for n in range(1000))
+    assert is_met(window("more than 20 messages"), queue, NOON)  # type: ignore[arg-type]  # see window()
+    assert len(list(queue)) > 900

@@ -213,9 +213,9 @@ def test_force_ignores_next_try_and_a_relay_in_trouble_and_send_only_the_latter(
     s = situation(mode="online")
     s = replace(s, troubles={"isp": RelayTrouble(s.now + 600, s.now - 5, "does not answer")})
     assert isinstance(decide(message(push="send"), s), Go)
-    deferred = message(tries=1, last_try=s.now - 60, due=s.now + 900)
-    assert waits(decide(replace(deferred, push="send"), s)).next_try == NextTry("time", s.now + 900)
-    assert isinstance(decide(replace(deferred, push="force"), s), Go)
+    deferred = {"tries": 1, "last_try": s.now - 60, "due": s.now + 900}
+    assert waits(decide(message(push="send", **deferred), s)).next_try == NextTry("time", s.now + 900)
+    assert isinstance(decide(message(push="force", **deferred), s), Go)
 
 
 def test_auto_says_when_a_failed_line_is_tried_again_if_no_window_comes_first() -> None:

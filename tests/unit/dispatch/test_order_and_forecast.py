@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from gateway.dispatch.forecast import forecast
 from gateway.dispatch.order import order_key
 from gateway.dispatch.words import size_words, span_words, time_words
-from tests.support.situations import at, message, schedule, situation
+from tests.support.situations import at, forecast, message, schedule, situation
 
 MB = 1_000_000
 NOON = at("2026-11-24 12:00")
@@ -35,7 +34,7 @@ def test_the_forecast_counts_what_the_next_opening_takes_and_what_stays() -> Non
     queue = [message(id="a"), message(id="b", size=3 * MB), message(id="c", held=True)]
     expected = forecast(queue, situation(now="2026-11-24 07:00", speed={"dsl": 32_000.0}))
     assert expected is not None
-    assert (expected.opening.window.name, expected.ids, expected.octets) == ("Day", ("a",), 4000)
+    assert (expected.opening.window.name, expected.messages, expected.octets) == ("Day", 1, 4000)
     assert (expected.seconds, expected.staying, expected.staying_octets) == (1.0, 2, 3 * MB + 4000)
 
 
