@@ -292,6 +292,23 @@ def test_old_versions_of_tls_and_broken_handshakes_are_refused_and_the_next_clie
     asyncio.run(body())
 
 
+def test_only_the_group_that_everybody_knows_is_taken_for_the_key_exchange(
+    certificate: ListenerCertificate, tmp_path: Path
+) -> None:
+    async def body() -> None:
+        async with tls_door(certificate, tmp_path, listen={"tls": "implicit"}) as door:
+            for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+                context = certificate.client_context()
+                context.minimum_version = context.maximum_version = version
+                good = await door.connect(ssl=context, server_hostname="localhost")
+                assert (await good.greet()).code == 250
+                context.set_ecdh_curve("secp521r1")
+                with pytest.raises((ssl.SSLError, ConnectionError)):
+                    await door.connect(ssl=context, server_hostname="localhost")
+
+    asyncio.run(body())
+
+
 def test_signed_in_users_relay_have_their_line_ends_repaired_and_are_named_in_the_record(
     certificate: ListenerCertificate, tmp_path: Path
 ) -> None:
