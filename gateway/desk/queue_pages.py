@@ -13,6 +13,8 @@ from itertools import islice
 from operator import attrgetter, itemgetter
 from typing import Any, Protocol, TypeVar
 
+from msgspec.structs import replace
+
 from gateway.clock import Clock
 from gateway.connectivity.monitor import Monitor
 from gateway.control.console_rows import GoneRow, PageReport, Preview
@@ -21,6 +23,7 @@ from gateway.desk.arguments import one_of, one_text, texts, whole_number
 from gateway.desk.by_age import ByAge
 from gateway.desk.census import needs_a_look
 from gateway.desk.filter import parse_filter
+from gateway.desk.twins import Twins
 from gateway.desk.view import next_try_of, queue_row
 from gateway.dispatch.decide import decide
 from gateway.dispatch.dispatcher import Dispatcher
@@ -57,6 +60,7 @@ class QueuePages:
         self._dispatcher, self._spool, self._monitor = dispatcher, spool, monitor
         self._clock, self._choose = clock, choose
         self._by_age = ByAge(spool)
+        self._twins = Twins(spool, self._by_age)
 
     # -- the queue ----------------------------------------------------------------------------------------------
 
@@ -97,8 +101,9 @@ class QueuePages:
         yield await self._page(cut, len(keyed), _octets(entry for _, entry in keyed), offset, situation)
 
     async def _page(self, cut: Sequence[Entry], total: int, octets: int, offset: int, s: Situation) -> PageReport:
+        twins = await self._twins.of(cut)
         return PageReport(
-            rows=[row async for _, row in self._read(cut, s)],
+            rows=[_beside(row, twins) async for _, row in self._read(cut, s)],
             total=total,
             octets=octets,
             offset=offset,
@@ -109,7 +114,9 @@ class QueuePages:
         """`ids`: each as it is now, or that it is gone."""
         ids = texts(arguments, "ids")[:MOST_ROWS]
         entries = [entry for item in ids if (entry := self._spool.entries.get(item)) is not None]
-        rows = {entry.id: row async for entry, row in self._read(entries, self._dispatcher.situation())}
+        twins = await self._twins.of(entries)
+        found = self._read(entries, self._dispatcher.situation())
+        rows = {entry.id: _beside(row, twins) async for entry, row in found}
         for item in ids:
             yield rows.get(item) or GoneRow(id=item)
 
@@ -206,6 +213,12 @@ class QueuePages:
             why=why,
             calls=isinstance(way, Raise),
         )
+
+
+def _beside(row: QueueRow, twins: dict[str, str]) -> QueueRow:
+    """The row; where the same message lies in the queue twice, its status says so."""
+    twin = twins.get(row.id)
+    return row if twin is None else replace(row, status=f"{row.status}; twin of {twin}")
 
 
 def _cut(items: Sequence[T], key: Callable[[T], Any], offset: int, limit: int, *, descending: bool) -> list[T]:

@@ -68,6 +68,10 @@ def test_the_seven_columns_stand_in_kerios_order_with_count_and_size(
         assert page.locator("#thead").is_hidden()
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= page.viewport_size["width"]
+    # CASES S71: the same message again, from a device that has not heard our 250.
+    twins = [gateway.hand_in(letter("scan"), sender="scan@brno.example.com") for _ in range(2)]
+    for item, other in zip(twins, reversed(twins), strict=True):
+        page.locator(f"#rows tr[data-id='{item}']", has_text=f"twin of {other}").wait_for()
 
 
 def test_the_filter_narrows_as_one_types_and_tells_a_mistake(page: Any, gateway: ConsoleGateway) -> None:

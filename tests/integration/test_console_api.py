@@ -86,6 +86,11 @@ def test_pages_of_the_queue_are_sorted_filtered_and_cut(tmp_path: Path) -> None:
         assert page("filter=size%3E100B&sort=size&order=asc&limit=1") == [ids[0]]
         assert set(page("show=window&window=Night")) | set(page("show=window&window=Day")) == set(ids)
         assert page("show=held") == []
+        twins = [gateway.hand_in(letter("again"), sender="scan@b.example") for _ in range(2)]
+        rows = browser.get("/api/v1/queue?sort=id&order=desc").json()["rows"]
+        assert [row["status"].rpartition("; ")[2] for row in rows[:2]] == [f"twin of {item}" for item in twins]
+        assert not any("twin" in row["status"] for row in rows[2:])
+        assert gateway.run("remove", *twins).returncode == 0
         browser.load()
         assert browser.post("/hold", {"ids": [ids[1]], "note": "wait"}).json()["results"] == {"held": 1}
         assert page("show=held") == [ids[1]]

@@ -65,9 +65,13 @@ function takeRows({ rows, gone }) {
       moved = true;
     } else mustRead = true;
     if (S.open === row.id) openDrawer(row.id, false);
+    // Only the new one of two twins is named as changed; the other's status has to say so, too.
+    const twin = S.page.rows.find((other) => row.status.endsWith("twin of " + other.id));
+    if (twin && !twin.status.includes("twin of ")) mustRead = true;
   }
   for (const id of gone) {
     S.selected.delete(id);
+    if (S.page.rows.some((other) => other.status.endsWith("twin of " + id))) mustRead = true;
     if (!known.has(id)) {
       mustRead = true;
       continue;
