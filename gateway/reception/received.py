@@ -1,7 +1,8 @@
 """Our `Received:` field (RFC 5321 4.4), and how we know it again.
 
-Everything in it is ours or was strictly parsed, so that nothing a client says can end it, fold it or speak in its
-name (P15). The token in the comment behind our name is the spool's own: a field that carries it was written here.
+Everything in it is ours or was strictly parsed, so that nothing a client says can end it or speak in its name (P15). A
+content that begins with white space would go on with it: strangers' are refused for that, the office's own are taken as they
+are (P5). The token in the comment behind our name is the spool's own: a field that carries it was written here.
 """
 
 from __future__ import annotations

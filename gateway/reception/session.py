@@ -246,6 +246,8 @@ class Session(Conversation):
         mail, host = self.mail, self.host
         assert mail is not None
         header = intake.inspection.header
+        if header[:1] in (b" ", b"\t") and not self.standing.may_relay:
+            return replies.FOLDS_OURS
         sent_as = came_straight_from(host.token, header)
         if sent_as is not None:
             if host.looped is None or not host.looped(sent_as):

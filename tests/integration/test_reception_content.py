@@ -239,6 +239,20 @@ def test_s36_content_in_the_packet_of_data_is_refused_to_strangers_and_taken_fro
     asyncio.run(body())
 
 
+@pytest.mark.parametrize("white", [b" ", b"\t"])
+def test_a_strangers_content_that_would_go_on_with_our_field_is_refused_and_the_offices_own_taken(white: bytes) -> None:
+    async def body() -> None:
+        for accept, code in ((inside(), 550), (AcceptSettings(), 250)):
+            async with open_door(accept) as door:
+                client = await ready(door)
+                answer = await client.data(white + b"by liar.example; today\r\n.\r\n")
+                assert (answer.code, answer.text[:5]) == (code, "5.6.0" if code == 550 else "2.0.0")
+                await client.envelope("<a@b.c>", "<d@e.f>")
+                assert (await client.data(b"\r\n" + white + b"x\r\n.\r\n")).code == 250
+
+    asyncio.run(body())
+
+
 @pytest.mark.parametrize(("count", "code"), [(50, 250), (51, 554), (150, 554)])
 def test_s56_more_than_fifty_received_fields_are_a_loop(count: int, code: int) -> None:
     async def body() -> None:
