@@ -38,7 +38,7 @@ def queue_row(
         next_try=next_try_row(next_try_of(verdict, claimed), zone),
         size=record.size,
         sender=record.reverse_path,
-        to=[recipient.address for recipient in record.pending],
+        to=[recipient.address for recipient in record.pending or record.untold],
         status=_status(record, verdict, sending if claimed else None),
         state=state_of(facts, verdict, claimed),
         message_class=record.message_class,

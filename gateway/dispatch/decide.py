@@ -36,6 +36,10 @@ def decide(message: MessageFacts, situation: Situation, trace: Trace = None) -> 
     if trace is not None:
         accepted = time_words(message.created, s.now, s.calendar.file.timezone)
         trace.append(Check("stored", "ok", f"accepted {accepted}, {size_words(message.size)}, {message.message_class}"))
+    if message.is_over:
+        why = "it has failed, and its sender is about to be told"
+        note(trace, "report", "wait", why)
+        return Wait(NextTry("asap"), why)
     if message.held:
         why = f"held: {message.hold_note}" if message.hold_note else "held by an operator"
         note(trace, "held", "stop", why)

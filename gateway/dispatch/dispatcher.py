@@ -36,6 +36,7 @@ from gateway.dispatch.sessions import RunSession, Sessions
 from gateway.dispatch.settler import Settler
 from gateway.dispatch.speed import SpeedBook
 from gateway.dispatch.stamps import Stamps
+from gateway.dispatch.telling import Teller
 from gateway.dispatch.timetable import Timetable
 from gateway.dispatch.troubles import Uptime
 from gateway.events import Journal, ModeChanged, WindowEdge
@@ -82,6 +83,17 @@ class Dispatcher:
             self.reconsider,
             lambda: not self.clock_why,
         )
+        reporter = Reporter(spool, lambda: self.settings, clock, journal)
+        self.teller = Teller(
+            spool,
+            reporter,
+            lambda: self.settings,
+            clock,
+            journal,
+            lambda record: sentences.late(record, self.situation()),
+            lambda: not self._settler.unsettled and not self.sessions.have_mail,
+            self.wake,
+        )
         self._settler = Settler(
             spool,
             lambda: self.settings,
@@ -89,9 +101,9 @@ class Dispatcher:
             journal,
             self.item_changed,
             lambda record: sentences.late(record, self.situation()),
+            self.teller.note_late,
             lambda: not self.clock_why,
         )
-        reporter = Reporter(spool, lambda: self.settings, clock, journal)
         self.removals = Removals(spool, reporter, clock, journal)
         self.meter = Meter(
             spool.load_state(ledger.STATE),
@@ -148,6 +160,8 @@ class Dispatcher:
         self.calls.recover()
         settling = asyncio.create_task(self._settler.run())
         removing = asyncio.create_task(self.removals.run())
+        self.teller.note_all()
+        telling = asyncio.create_task(self.teller.run())
         try:
             while not self._stopping:
                 await self._pump()
@@ -165,6 +179,7 @@ class Dispatcher:
                     with contextlib.suppress(asyncio.CancelledError):
                         await task
                 await self._settler.drain()
+                await self.teller.close(telling)
             finally:  # whatever went wrong: no line stays up for it
                 await self.calls.close()
                 self.meter.save_all()
@@ -295,9 +310,12 @@ class Dispatcher:
             self.sessions.forget(item)
             if not self._settler.unsettled:
                 self._wake.set()  # the last of a session: a line that was called for it may be put down
-        elif not entry.claimed:
-            self._fresh.add(item)
-            self._wake.set()
+        else:
+            if entry.untold:
+                self.teller.note(item)
+            if not entry.claimed:
+                self._fresh.add(item)
+                self._wake.set()
 
     def clock_stepped(self, step: ClockStep) -> None:
         """The wall clock was set, or the machine slept. Nothing waits longer for it than an hour (P7)."""
@@ -358,9 +376,9 @@ class Dispatcher:
         self._end_what_may_not_go_on()
         self.sessions.start()
         self.calls.start()
-        if (
-            not self._rescan and not self._fresh and not self._settler.unsettled
-        ):  # else somebody may still need the line
+        self.teller.look()
+        may_need_the_line = self._fresh or self._settler.unsettled or self.teller.is_about_to_tell
+        if not self._rescan and not may_need_the_line:
             self.calls.hang_up_idle(self.sessions.is_busy)
         self._arm()
 

@@ -50,6 +50,7 @@ class MessageFacts(msgspec.Struct, frozen=True, gc=False):
     push: Push | None = None
     may_dial: bool = False  # the operator's wish was said with `--now`
     route: Route = "outside"
+    is_over: bool = False  # nobody is left to be served; a report is yet to be made
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +180,7 @@ def facts_of_entry(entry: Entry, wish: Wish | None, route: Route) -> MessageFact
         push=wish.push if wish is not None else None,
         may_dial=wish is not None and wish.may_dial,
         route=route,
+        is_over=not (entry.outside or entry.inside),
     )
 
 
@@ -199,4 +201,5 @@ def facts_of(record: Record, *, claimed: bool = False, push: Push | None = None)
         hold_note=record.hold_note,
         push=push,
         route=route,
+        is_over=not record.pending,
     )

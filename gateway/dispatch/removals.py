@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from gateway.clock import Clock
-from gateway.dispatch.reports import Reporter
+from gateway.dispatch.reports import Reporter, has_room
 from gateway.errors import GatewayError
 from gateway.events import Alarm, FailedTo, Journal, RemovedItem
-from gateway.spool.record import Record
+from gateway.report.dsn import wanted
+from gateway.report.joint import may_share
+from gateway.spool.record import RecipientRecord, Record
 from gateway.spool.spool import Spool
 
 UNDO_TIME = 600.0
@@ -54,14 +57,15 @@ class Removals:
             elif wait is None or left < wait:
                 wait = left
         ended: list[Record] = []
-        for record in due:
+        for group in _groups(due):
             try:
-                await self._tell(record)
+                await self._tell(group)
             except GatewayError as exc:
-                self._journal.record(Alarm("spool", f"{record.id}: the removal cannot be ended yet: {exc}"))
+                about = group[0].id if len(group) == 1 else f"{group[0].id} and {len(group) - 1} more"
+                self._journal.record(Alarm("spool", f"{about}: the removal cannot be ended yet: {exc}"))
                 wait = min(wait or 60.0, 60.0)
                 continue
-            ended.append(record)
+            ended += group
         if ended:
             try:
                 await self._spool.finish_removals([record.id for record in ended])
@@ -78,17 +82,35 @@ class Removals:
             return 0.0
         return min(record.removal.at + self._undo_time - now, self._undo_time)
 
-    async def _tell(self, record: Record) -> None:
-        """The report to the sender, committed before the message is let go."""
-        if record.removal is None or not record.removal.tell_sender:
-            return
-        pending = record.pending
-        for recipient in pending:
-            recipient.standing, recipient.reply = "failed", REMOVED_REPLY
-        content = await self._spool.content(record.id)
-        try:
-            report = await self._reporter.tell("failed", record, pending, content)
-        finally:
-            content.close()
-        for recipient in pending:
-            self._journal.record(FailedTo(record.id, recipient.address, None, REMOVED_REPLY, report))
+    async def _tell(self, group: Sequence[Record]) -> None:
+        """The report to the sender, committed before the messages are let go: one for all that he is to be told of."""
+        told: list[tuple[Record, list[RecipientRecord]]] = []
+        for record in group:
+            concerned = [*record.pending, *record.untold] if record.removal and record.removal.tell_sender else []
+            for recipient in record.pending if concerned else ():
+                recipient.standing, recipient.reply, recipient.relay = "failed", REMOVED_REPLY, None
+            if concerned:
+                told.append((record, concerned))
+        wanted_by = [(record, [r for r in concerned if wanted("failed", r, record)]) for record, concerned in told]
+        wanted_by = [(record, concerned) for record, concerned in wanted_by if concerned]
+        report: str | None = None
+        if wanted_by:
+            is_alone = len(wanted_by) == 1
+            originals = [await self._reporter.original(r, concerned, is_alone=is_alone) for r, concerned in wanted_by]
+            report = await self._reporter.commit("failed", originals)
+        reported = {record.id for record, _ in wanted_by}
+        for record, concerned in told:
+            for recipient in concerned:
+                about = report if record.id in reported else None
+                self._journal.record(FailedTo(record.id, recipient.address, None, recipient.reply or "", about))
+
+
+def _groups(records: Sequence[Record]) -> list[list[Record]]:
+    """Those of one sender together, as far as one report may hold them."""
+    groups: dict[tuple[str, str | None], list[list[Record]]] = {}
+    for record in records:
+        of_sender = groups.setdefault((record.reverse_path, None if may_share(record) else record.id), [[]])
+        if of_sender[-1] and not has_room([len(r.recipients) for r in of_sender[-1]], len(record.recipients)):
+            of_sender.append([])
+        of_sender[-1].append(record)
+    return [group for of_sender in groups.values() for group in of_sender]

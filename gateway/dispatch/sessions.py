@@ -193,6 +193,11 @@ class Sessions:
                 lane.stop.set()
                 self._closing[name] = asyncio.get_running_loop().call_later(self._grace, lane.cut_off)
 
+    @property
+    def have_mail(self) -> bool:
+        """Does anything wait that may leave now?"""
+        return any(lane.heap for lane in self._lanes.values())
+
     def is_busy(self, link: str) -> bool:
         """Does a session use this link, or does anything wait for one?"""
         return any(lane.link == link and (lane.tasks or lane.heap) for lane in self._lanes.values())

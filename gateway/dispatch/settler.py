@@ -1,7 +1,8 @@
-"""Settling: outcomes into records, reports for what failed, then one group of flushes for all that waits.
+"""Settling: outcomes into records, then one group of flushes for all that waits.
 
-The order on disk is the promise (P2, P4): a report is committed before the record that says `failed`, and a record is on disk
-before its content is let go. A crash in between costs a second report, never a message.
+The order on disk is the promise (P2, P4): a record is on disk before its content is let go, and what has failed stays,
+`untold`, until its report is in the queue (`gateway.dispatch.telling`). A crash in between costs a second report, never a
+message.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from dataclasses import dataclass, replace
 
 from gateway.clock import Clock
 from gateway.config.settings import Settings
-from gateway.dispatch.ends import has_expired, will_retry_until
+from gateway.dispatch.ends import has_expired
 from gateway.dispatch.reports import Reporter
 from gateway.dispatch.retry import Applied, Opportunity, apply_outcomes
 from gateway.errors import SpoolError
 from gateway.events import Alarm, DeferredTo, DeliveredTo, Event, FailedTo, InDoubt, Journal
 from gateway.mail.outcome import MAX_REPLY_OCTETS, Outcome, Reply
+from gateway.report.dsn import may_report, wanted
 from gateway.spool.record import Record, Route
 from gateway.spool.spool import Claim, Spool
 
@@ -47,12 +49,13 @@ class Settler:
         journal: Journal,
         on_settled: Callable[[str], None],
         late: Callable[[Record], str | None],
+        on_late: Callable[[str], None] = lambda item: None,
         clock_is_set: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`late(record)`: None while it waits as planned, else the sentence that says when it will leave. Nothing is given up
-        while the clock is not set."""
+        """`late(record)`: None while it waits as planned, else the sentence that says when it will leave; `on_late(id)` then.
+        Nothing is given up while the clock is not set."""
         self._late, self._clock_is_set = late, clock_is_set
-        self._reporter = Reporter(spool, settings, clock, journal)
+        self._reporter, self._on_late = Reporter(spool, settings, clock, journal), on_late
         self._spool, self._settings, self._clock, self._journal = spool, settings, clock, journal
         self._on_settled = on_settled
         self._waiting: list[Settlement] = []
@@ -130,15 +133,14 @@ class Settler:
             route=settlement.route,
         )
         applied = self._give_up(record, applied)
-        report: str | None = None
-        if applied.failed:
-            try:
-                failed = [recipient for recipient, _ in applied.failed]
-                report = await self._reporter.tell("failed", record, failed, settlement.claim.content)
-            except SpoolError as exc:
-                applied = self._not_final_yet(record, applied, exc)
-        await self._tell_the_rest(settlement, applied)
-        return _events(record, settlement.relay, applied, report)
+        for recipient, _ in applied.failed:
+            # What is a report itself, or has no sender, is not told either: it waits to be set aside.
+            recipient.untold = wanted("failed", recipient, record) or not may_report(record)
+        if applied.delivered and not settlement.relay_reports:
+            await self._tell_of_success(settlement, applied)
+        if applied.deferred and self._late(record) is not None:
+            self._on_late(record.id)
+        return _events(record, settlement.relay, applied)
 
     def _give_up(self, record: Record, applied: Applied) -> Applied:
         """After an attempt that failed for somebody: is their time up? (DESIGN section 8)"""
@@ -154,34 +156,18 @@ class Settler:
             expired.append((recipient, reply))
         return replace(applied, failed=(*applied.failed, *expired), deferred=(), doubtful=())
 
-    def _not_final_yet(self, record: Record, applied: Applied, exc: SpoolError) -> Applied:
-        """No room for the report: the failure is not final. The message stays and is tried again later, since a sender who
-        is never told would be a fifth end (P2)."""
-        record.due = self._clock.now() + self._settings().queue.retry_interval
-        record.status = f"refused, but the report cannot be written: {exc}"
-        for recipient, _ in applied.failed:
-            recipient.standing = "pending"
-        waiting = tuple((recipient, record.status) for recipient, _ in applied.failed)
-        return replace(applied, failed=(), deferred=applied.deferred + waiting)
-
-    async def _tell_the_rest(self, settlement: Settlement, applied: Applied) -> None:
-        """Reports of success where they were asked for and the relay will not make them, and of delay. A report that
-        cannot be stored is not worth holding the outcome for: nothing has been lost."""
-        record, content = settlement.claim.record, settlement.claim.content
+    async def _tell_of_success(self, settlement: Settlement, applied: Applied) -> None:
+        """Where it was asked for and the relay will not do it. A report that cannot be stored is not worth holding the outcome
+        for: nothing has been lost."""
+        delivered = [recipient for recipient, _ in applied.delivered]
         with contextlib.suppress(SpoolError):
-            if applied.delivered and not settlement.relay_reports:
-                delivered = [recipient for recipient, _ in applied.delivered]
-                await self._reporter.tell("relayed", record, delivered, content)
-            if applied.deferred and (plan := self._late(record)) is not None:
-                until = will_retry_until(record, self._clock.now(), self._settings().queue)
-                waiting = [recipient for recipient, _ in applied.deferred]
-                record.warned = self._clock.now()
-                await self._reporter.tell("delayed", record, waiting, content, will_retry_until=until, plan=plan)
+            await self._reporter.tell("relayed", settlement.claim.record, delivered, settlement.claim.content)
 
 
-def _events(record: Record, relay: str, applied: Applied, report: str | None) -> list[Event]:
+def _events(record: Record, relay: str, applied: Applied) -> list[Event]:
+    """What failed and is yet to be told is told to the log with its report."""
     events: list[Event] = [DeliveredTo(record.id, r.address, relay, str(reply)) for r, reply in applied.delivered]
-    events += [FailedTo(record.id, r.address, relay, str(reply), report) for r, reply in applied.failed]
+    events += [FailedTo(record.id, r.address, relay, str(reply)) for r, reply in applied.failed if not r.untold]
     events += [DeferredTo(record.id, r.address, relay, reason, record.due) for r, reason in applied.deferred]
     if applied.doubtful:
         addresses = tuple(r.address for r, _ in applied.doubtful)

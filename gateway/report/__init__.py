@@ -4,5 +4,6 @@ Makes the octets and says who wants them; that a report is new mail, stored befo
 """
 
 from gateway.report.dsn import Kind, build_report, may_report, wanted
+from gateway.report.joint import Original, build_joint_report, may_share
 
-__all__ = ["Kind", "build_report", "may_report", "wanted"]
+__all__ = ["Kind", "Original", "build_joint_report", "build_report", "may_report", "may_share", "wanted"]

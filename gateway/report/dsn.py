@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from gateway.report import parts, words
@@ -83,19 +83,22 @@ def build_report(
         _status(kind, record, recipients, hostname=hostname, now=now, will_retry_until=will_retry_until),
         _returned(kind, record, header, original),
     ]
+    return assemble(words.SUBJECTS[kind], record.reverse_path, bodies, hostname, now, report_id)
+
+
+def assemble(
+    subject: str, reverse_path: str, bodies: Sequence[bytes], hostname: str, now: float, report_id: str
+) -> bytes:
+    """The multipart/report of these parts, addressed to a sender."""
     boundary = _boundary(report_id, bodies)
     mark = b"--" + boundary.encode()
     body = b"".join(mark + b"\r\n" + octets + b"\r\n" for octets in bodies)  # that line end is the next mark's
-    return _head(kind, record, hostname, now, report_id, boundary) + b"\r\n" + body + mark + b"--\r\n"
-
-
-def _head(kind: Kind, record: Record, hostname: str, now: float, report_id: str, boundary: str) -> bytes:
-    to = f"<{record.reverse_path}>"
-    return b"".join(
+    to = f"<{reverse_path}>"
+    head = b"".join(
         (
             parts.field("From", f"Mail gateway <MAILER-DAEMON@{hostname}>"),
             parts.field("To", to) if to.isascii() else parts.field_utf8("To", to),
-            parts.field("Subject", words.SUBJECTS[kind]),
+            parts.field("Subject", subject),
             parts.field("Date", parts.date(now)),
             parts.field("Message-ID", f"<{report_id}@{hostname}>"),
             parts.field("Auto-Submitted", "auto-replied"),
@@ -103,6 +106,7 @@ def _head(kind: Kind, record: Record, hostname: str, now: float, report_id: str,
             f'Content-Type: multipart/report; report-type=delivery-status;\r\n boundary="{boundary}"\r\n'.encode(),
         )
     )
+    return head + b"\r\n" + body + mark + b"--\r\n"
 
 
 def _status(
@@ -115,7 +119,7 @@ def _status(
     will_retry_until: float | None,
 ) -> bytes:
     """RFC 3464 2: a group of fields for the message, one for each recipient; in UTF-8 where an address needs it."""
-    is_global = not all(f"{recipient.address}{recipient.orcpt or ''}".isascii() for recipient in recipients)
+    is_global = not all(is_plain(recipient) for recipient in recipients)
     field = parts.field_utf8 if is_global else parts.field
     group = [field("Reporting-MTA", f"dns; {hostname}")]
     if record.envid:
@@ -123,29 +127,51 @@ def _status(
     group.append(field("Arrival-Date", parts.date(record.created)))
     group.append(field("X-Queue-Id", record.id))
     groups = [b"".join(group)]
-    for recipient in recipients:
-        group = []
-        if recipient.orcpt:
-            group.append(field("Original-Recipient", _original_recipient(recipient.orcpt)))
-        address_type = "rfc822" if recipient.address.isascii() else "utf-8"
-        group.append(field("Final-Recipient", f"{address_type}; {recipient.address}"))
-        group.append(field("Action", kind))
-        group.append(field("Status", _status_code(kind, recipient)))
-        if recipient.relay:
-            mta_type = "dns" if "." in recipient.relay else "x-relay"
-            group.append(field("Remote-MTA", f"{mta_type}; {recipient.relay}"))
-        if recipient.reply:
-            words_type = "smtp" if _REPLY.match(recipient.reply) else "x-gateway"
-            group.append(field("Diagnostic-Code", f"{words_type}; {recipient.reply}"))
-        group.append(field("Last-Attempt-Date", parts.date(now if recipient.at is None else recipient.at)))
-        if kind == "delayed" and will_retry_until is not None:
-            group.append(field("Will-Retry-Until", parts.date(will_retry_until)))
-        groups.append(b"".join(group))
+    groups += [recipient_fields(kind, r, field, now=now, will_retry_until=will_retry_until) for r in recipients]
+    return status_part(groups, is_global=is_global)
+
+
+def is_plain(recipient: RecipientRecord) -> bool:
+    """It needs no UTF-8 (RFC 6533)."""
+    return f"{recipient.address}{recipient.orcpt or ''}".isascii()
+
+
+def recipient_fields(
+    kind: Kind,
+    recipient: RecipientRecord,
+    field: Callable[[str, str], bytes],
+    *,
+    now: float,
+    will_retry_until: float | None,
+) -> bytes:
+    """The fields of one recipient (RFC 3464 2.3). `field`: `parts.field`, or `parts.field_utf8`."""
+    group = []
+    if recipient.orcpt:
+        group.append(field("Original-Recipient", _original_recipient(recipient.orcpt)))
+    address_type = "rfc822" if recipient.address.isascii() else "utf-8"
+    group.append(field("Final-Recipient", f"{address_type}; {recipient.address}"))
+    group.append(field("Action", kind))
+    group.append(field("Status", status_code(kind, recipient)))
+    if recipient.relay:
+        mta_type = "dns" if "." in recipient.relay else "x-relay"
+        group.append(field("Remote-MTA", f"{mta_type}; {recipient.relay}"))
+    if recipient.reply:
+        words_type = "smtp" if _REPLY.match(recipient.reply) else "x-gateway"
+        group.append(field("Diagnostic-Code", f"{words_type}; {recipient.reply}"))
+    group.append(field("Last-Attempt-Date", parts.date(now if recipient.at is None else recipient.at)))
+    if kind == "delayed" and will_retry_until is not None:
+        group.append(field("Will-Retry-Until", parts.date(will_retry_until)))
+    return b"".join(group)
+
+
+def status_part(groups: Sequence[bytes], *, is_global: bool) -> bytes:
+    """The part for programs, of these groups of fields."""
     name = "message/global-delivery-status" if is_global else "message/delivery-status"
     return parts.part(name, b"\r\n".join(groups))
 
 
-def _status_code(kind: Kind, recipient: RecipientRecord) -> str:
+def status_code(kind: Kind, recipient: RecipientRecord) -> str:
+    """RFC 3463: the relay's own, where it gave one of the kind's class."""
     found = _ENHANCED.match(recipient.reply or "")
     if found and (found.group(1)[0] == _DEFAULT_STATUS[kind][0]):
         return found.group(1)

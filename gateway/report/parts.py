@@ -95,6 +95,12 @@ def subject_of(header: bytes) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)[:200]
 
 
+def message_id_of(header: bytes) -> str:
+    """What stands in its Message-ID, printable, at most 200 characters; empty if there is none."""
+    found = re.search(rb"(?im)^message-id:(?:[ \t]|\r\n[ \t])*([\x21-\x7e]{1,200})", header)
+    return found.group(1).decode() if found is not None else ""
+
+
 def date(instant: float) -> str:
     """RFC 5322 3.3, in UTC."""
     moment = time.gmtime(instant)

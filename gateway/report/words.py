@@ -8,18 +8,41 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from gateway.clock import utc
 from gateway.spool.record import RecipientRecord, Record
 
 WIDTH = 72
 MAX_LISTED = 100
+MAX_LISTED_OF_ONE = 10
+"""Recipients of one message that a joint report names in its text."""
 
 SUBJECTS = {
     "failed": "Your message could not be delivered",
     "delayed": "Your message is still on its way",
     "delivered": "Your message was delivered",
     "relayed": "Your message was passed on",
+}
+
+JOINT_SUBJECTS = {
+    "failed": "Messages of yours could not be delivered",
+    "delayed": "Messages of yours are still on their way",
+    "delivered": "Messages of yours were delivered",
+    "relayed": "Messages of yours were passed on",
+}
+
+_JOINT_OPENINGS = {
+    "failed": "{count} messages of yours could not be delivered. They will not be tried again.",
+    "delayed": (
+        "{count} messages of yours have not been delivered yet. They are kept safe here and will be sent; "
+        "you need not send them again."
+    ),
+    "delivered": "{count} messages of yours were delivered.",
+    "relayed": (
+        "{count} messages of yours were handed on. The system that took them sends no confirmations, "
+        "so this is the last word you get unless something goes wrong."
+    ),
 }
 
 _OPENINGS = {
@@ -65,15 +88,57 @@ def explanation(
     return "\n\n".join(blocks) + "\n"
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A message in a joint report."""
+
+    record: Record
+    recipients: Sequence[RecipientRecord]
+    subject: str
+    will_retry_until: float | None
+
+
+def joint_explanation(kind: str, listed: Sequence[Listed], *, hostname: str, plan: str | None) -> str:
+    """The text part about several messages: what is true of all first, then each with its ID, subject and recipients."""
+    recipients = [recipient for each in listed for recipient in each.recipients]
+    reasons = {tuple(_reason(kind, recipient)) for recipient in recipients}
+    common = list(next(iter(reasons))) if len(reasons) == 1 else []
+    blocks = [_fill(f"This is the mail gateway {hostname}."), _fill(_JOINT_OPENINGS[kind].format(count=len(listed)))]
+    if common:
+        blocks.append("\n".join(_fill(f"    {line}", indent="    ") for line in common))
+    if kind == "delayed" and plan:
+        blocks.append(_fill(plan))
+    for each in listed:
+        lines = [f"Queue ID: {each.record.id}"]
+        if each.subject:
+            lines.append(_fill(f"Subject:  {each.subject}", indent="          "))
+        lines.append(f"Sent:     {_date(each.record.created)}")
+        if kind == "delayed" and each.will_retry_until is not None:
+            lines.append(f"Until:    it will be tried until {_date(each.will_retry_until)} at least")
+        for recipient in each.recipients[:MAX_LISTED_OF_ONE]:
+            lines.append(f"To:       {recipient.address}")
+            if not common:
+                lines += [_fill(f"          {line}", indent="          ") for line in _reason(kind, recipient)]
+        if len(each.recipients) > MAX_LISTED_OF_ONE:
+            rest = len(each.recipients) - MAX_LISTED_OF_ONE
+            lines.append(f"          and {rest} more, listed in the second part of this report")
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks) + "\n"
+
+
 def _about(kind: str, recipient: RecipientRecord) -> str:
-    lines = [f"    {recipient.address}"]
+    lines = [_fill(f"        {line}", indent="        ") for line in _reason(kind, recipient)]
+    return "\n".join([f"    {recipient.address}", *lines])
+
+
+def _reason(kind: str, recipient: RecipientRecord) -> list[str]:
+    lines = []
     if kind in ("failed", "delayed") and recipient.reply:
         who = f"{recipient.relay} said" if recipient.relay else "Reason"
-        words = " ".join(recipient.reply.split())
-        lines.append(_fill(f"        {who}: {words}", indent="        "))
+        lines.append(f"{who}: {' '.join(recipient.reply.split())}")
     if kind == "failed" and recipient.standing == "expired":
-        lines.append("        It was tried for as long as this gateway tries, without success.")
-    return "\n".join(lines)
+        lines.append("It was tried for as long as this gateway tries, without success.")
+    return lines
 
 
 def _fill(text: str, indent: str = "") -> str:

@@ -14,7 +14,7 @@ class Entry:
 
     Read-only to all but the spool, and touched by the event loop alone. Fields as in `Record`; `claimed`: an attempt (or the
     wait for the disk after one) holds it; `doubt`: it may have been delivered without our knowing. `inside`, `outside`:
-    recipients are pending on that route.
+    recipients are pending on that route; without either it waits only for a report. `untold`: a failure has no report yet.
     """
 
     __slots__ = (
@@ -32,6 +32,7 @@ class Entry:
         "outside",
         "size",
         "tries",
+        "untold",
     )
 
     id: str
@@ -47,6 +48,7 @@ class Entry:
     inside: bool
     outside: bool
     inside_due: float | None
+    untold: bool
     claimed: bool
 
     def __init__(self, record: Record) -> None:
@@ -68,6 +70,7 @@ class Entry:
         pending = record.pending
         self.inside = any(r.inside for r in pending)
         self.outside = not all(r.inside for r in pending)
+        self.untold = len(pending) < len(record.recipients) and bool(record.untold)
         self.inside_due = record.inside_due
 
     @property

@@ -21,7 +21,8 @@ Route = Literal["outside", "inside"]
 
 
 class RecipientRecord(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One recipient's standing. `reply`: the relay's last words about it; `at`: when that was."""
+    """One recipient's standing. `reply`: the relay's last words about it; `at`: when that was. `untold`: it has failed, and no
+    report of that is in the queue yet."""
 
     address: str
     standing: Standing = "pending"
@@ -31,6 +32,7 @@ class RecipientRecord(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_u
     reply: str | None = None
     relay: str | None = None
     at: float | None = None
+    untold: bool = False
 
 
 class DoubtRecord(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -100,6 +102,16 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fi
     def pending(self) -> list[RecipientRecord]:
         """Those still to be served."""
         return [r for r in self.recipients if r.standing == "pending"]
+
+    @property
+    def untold(self) -> list[RecipientRecord]:
+        """Those that have failed and of whom nobody has been told yet."""
+        return [r for r in self.recipients if r.untold]
+
+    @property
+    def has_ended(self) -> bool:
+        """Nobody is left to be served, and no failure to be told."""
+        return not any(r.standing == "pending" or r.untold for r in self.recipients)
 
     def pending_on(self, route: Route) -> list[RecipientRecord]:
         """Those still to be served on one route."""

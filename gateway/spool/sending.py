@@ -131,7 +131,7 @@ class Sending:
             raise
 
     async def _set_aside(self, entry: Entry, reason: str) -> None:
-        """Damaged: its files go to set-aside/, durably, before the journal lets them go; then an operator must look."""
+        """Its files go to set-aside/, durably, before the journal lets them go; then an operator must look."""
         item = entry.id
         paths = [f"{self._layout.queue}/{item}.{kind}" for kind in ("eml", "env")]
         try:
@@ -142,7 +142,7 @@ class Sending:
             await self._records.write([Note(Kind.ASIDE, item)])
         except (OSError, SpoolError) as exc:
             # It keeps its claim, so that it is not tried again and again; the next start sees to it.
-            self._journal.record(Alarm("spool", f"{item} is damaged ({reason}) and cannot be set aside: {exc}"))
+            self._journal.record(Alarm("spool", f"{item} cannot be set aside ({reason}): {exc}"))
             return
         for name in names or [item]:
             self._journal.record(SetAside(name, reason))
@@ -150,6 +150,16 @@ class Sending:
         del self._entries[item]
         self._claims.released(item, "ended")
         self._notify(item)
+
+    async def lay_aside(self, item: str, reason: str) -> None:
+        """See `Spool.lay_aside`; to be run as a task of the spool's own."""
+        entry = self._entries.get(item)
+        if entry is None:
+            raise NoSuchItem(f"{checked_id(item)}: no such message")
+        if entry.claimed or item in self._leaving:
+            raise NotNow(f"{item} is being sent or removed")
+        entry.claimed = True
+        await self._set_aside(entry, reason)
 
     def give_back(self, claim: Claim) -> None:
         """See `Spool.give_back`."""
@@ -224,7 +234,7 @@ class Sending:
         how: Release = "back"
         if note.kind is Kind.ENDED:
             del self._entries[record.id]
-            how = "delivered" if any(r.standing == "delivered" for r in record.recipients) else "ended"
+            how = _way_of_ending(record)
         else:
             entry.follow(record)
             entry.claimed = False
@@ -243,12 +253,26 @@ class Sending:
                         stored[item] = await self._records.load(item)
             # From here to the journal without a pause: nothing may be written of a message after its end.
             records, changed, again = self._change(ids, change, stored)
-            written = self._records.write([Note(Kind.RECORD, r.id, octets) for r, octets in records])
-        await written
-        for record, _ in records:
-            entry = self._entries.get(record.id)
-            if entry is not None:
-                entry.follow(record)
+            notes = [note for _, note in records]
+            ended = [self._entries[note.id] for note in notes if note.kind is Kind.ENDED]
+            for entry in ended:
+                entry.claimed = True  # nobody takes hold of it, or removes it, any more
+            written = self._records.write(notes)
+        try:
+            await written
+        except SpoolError:
+            for entry in ended:
+                entry.claimed = False
+                self._claims.released(entry.id, "back")
+            raise
+        for record, note in records:
+            changed_entry = self._entries.get(record.id)
+            if changed_entry is not None and note.kind is Kind.ENDED:
+                del self._entries[record.id]
+                self._claims.released(record.id, _way_of_ending(record))
+            elif changed_entry is not None:
+                changed_entry.follow(record)
+            if changed_entry is not None:
                 self._notify(record.id)
             changed.append(record.id)
         for item in again:
@@ -260,9 +284,9 @@ class Sending:
 
     def _change(
         self, ids: Sequence[str], change: Callable[[Record], None], loaded: dict[str, bytes]
-    ) -> tuple[list[tuple[Record, bytes]], list[str], list[str]]:
+    ) -> tuple[list[tuple[Record, Note]], list[str], list[str]]:
         """(records to be written; those that are written with their outcome; those to be asked once more)."""
-        records: list[tuple[Record, bytes]] = []
+        records: list[tuple[Record, Note]] = []
         later: list[str] = []
         again: list[str] = []
         for item in ids:
@@ -285,18 +309,24 @@ class Sending:
             except ValueError:
                 continue  # a claim will find out and set it aside
             change(record)
-            octets = encode_record(record)
-            if claim is not None:
+            if claim is None:
+                note = _outcome(record)
+            else:
                 change(claim.record)
-                claim.stored = octets
-            records.append((record, octets))
+                claim.stored = encode_record(record)
+                note = Note(Kind.RECORD, record.id, claim.stored)
+            records.append((record, note))
         return records, later, again
 
 
 def _outcome(record: Record) -> Note:
-    if record.pending:
-        return Note(Kind.RECORD, record.id, encode_record(record))
-    return Note(Kind.ENDED, record.id)
+    if record.has_ended:
+        return Note(Kind.ENDED, record.id)
+    return Note(Kind.RECORD, record.id, encode_record(record))
+
+
+def _way_of_ending(record: Record) -> Release:
+    return "delivered" if any(r.standing == "delivered" for r in record.recipients) else "ended"
 
 
 def _decoded(item: str, stored: bytes) -> Record:

@@ -317,11 +317,18 @@ class Spool:
     async def settle(self, claims: Sequence[Claim]) -> None:
         """Write what became of them and give the claims back: one group of flushes, shared by concurrent calls.
 
-        With a pending recipient the record is rewritten; without one the message has ended, for good (P4): its files go
-        after its end is durable. On SpoolError the outcomes are kept and written when the disk allows; until then these
-        messages stay claimed (P3).
+        While a recipient is pending, or a failure is told to nobody (`untold`), the record is rewritten; else the message has
+        ended, for good (P4): its files go after its end is durable. On SpoolError the outcomes are kept and written when the
+        disk allows; until then these messages stay claimed (P3).
         """
         await asyncio.shield(self._tasks.start(self._sending.settle(claims)))
+
+    async def lay_aside(self, id: str, reason: str) -> None:
+        """Move a message that can neither leave nor be reported to set-aside/, durably, with an event and an alarm.
+
+        NoSuchItem; NotNow while it is being sent or removed. Where the disk will not, it stays, claimed, with an alarm.
+        """
+        await asyncio.shield(self._tasks.start(self._sending.lay_aside(id, reason)))
 
     # -- changing and reading ------------------------------------------------------------------------------------------
 
@@ -329,6 +336,7 @@ class Spool:
         """Change records durably, also of messages that are being sent; the IDs of those that were there.
 
         `change` must give the same whenever it is called: of a claimed message it changes the living copy and the stored one.
+        One that has nobody left to serve and nothing to tell, and that nobody has claimed, has ended by it.
         """
         changed: list[str] = []
         for at in range(0, len(ids), UPDATE_AT_ONCE):
