@@ -21,6 +21,9 @@ from gateway.mail.outcome import Reply
 
 _PROBE_LIMIT = 2.0
 
+_FAREWELL = 0.5
+"""Seconds from the answer to QUIT to the relay's closing, which the same packet or the next brings."""
+
 
 class Nudge:
     """Where word of links comes in: `poke` it at each event, and sessions that run find out whether they live."""
@@ -139,11 +142,14 @@ def _probe_of(wire: Wire, interface: str | None, limit: float) -> Probe:
 
 
 async def _quit(wire: Wire, limit: float) -> None:
-    """All is settled: whatever becomes of QUIT no longer matters."""
-    try:
+    """All is settled: whatever becomes of QUIT no longer matters. The relay closes behind its answer, and so do we then: a
+    reset that came before would stand in its log as a fault."""
+    gone = asyncio.Event()
+    wire.on_lost = gone.set
+    with contextlib.suppress(OSError):  # and TimeoutError
         await wire.execute_command(b"QUIT", timeout=limit)
-    except OSError:
-        return
+        async with asyncio.timeout(min(limit, _FAREWELL)):
+            await gone.wait()
 
 
 def _leave(wire: Wire | None, memory: RelayMemory) -> None:

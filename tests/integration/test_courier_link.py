@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ctypes
 import dataclasses
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 
 from gateway.courier import Nudge
 from tests.support.labs import require
-from tests.support.relay import Relay
+from tests.support.relay import SILENCE, Relay, Say
 from tests.support.sending import QUICK, send
 from tests.support.shipping import ListFeed, shipment
 
@@ -34,6 +35,12 @@ class Line:
 
     def ask(self, verb: str, *words: str) -> None:
         subprocess.run([self.program, verb, "--name", self.name, *words], check=True, capture_output=True, timeout=30)
+
+    def offered(self) -> int:
+        """Packets that the branch has put on the line."""
+        words = [self.program, "stats", "--name", self.name]
+        told = subprocess.run(words, check=True, capture_output=True, timeout=30).stdout
+        return int(json.loads(told)["up"]["offered"]["packets"])
 
     @contextlib.contextmanager
     def inside(self, side: str) -> Iterator[None]:
@@ -96,3 +103,34 @@ def test_a_connection_that_survives_the_cut_goes_on_where_it_was(line: Line) -> 
     assert (end.why, feed.kinds("m0")) == ("done", ["Delivered"])
     assert [message.octets for message in relay.messages] == [BIG]
     assert len(relay.visits) <= 3  # the others are probes
+
+
+@pytest.mark.parametrize("line", ["keep"], indirect=True)
+@pytest.mark.parametrize("cut_at", ["content", "QUIT"])
+def test_after_the_end_of_a_session_nothing_of_it_is_put_on_the_line_any_more(line: Line, cut_at: str) -> None:
+    """The far side is dark and the carrier stays: neither what was not acknowledged nor a FIN is sent again (DESIGN 6)."""
+    hasty = dataclasses.replace(QUICK, block=1.5, final=1.5, quit=0.5)
+
+    def go_dark(command: str) -> Say:
+        line.ask("set", "--down")
+        return SILENCE
+
+    async def go() -> tuple[Any, int]:
+        with line.inside("hq"):
+            relay = await Relay({"QUIT": go_dark}, host="10.77.0.2").__aenter__()
+        feed = ListFeed([shipment("m0", BIG if cut_at == "content" else b"Subject: x\r\n\r\nshort\r\n")])
+        with line.inside("branch"):
+            task = asyncio.create_task(send(relay, feed=feed, timers=hasty))
+            if cut_at == "content":
+                await feed.reached(200_000)
+                await asyncio.to_thread(line.ask, "set", "--down")
+            end, _ = await task
+        before = await asyncio.to_thread(line.offered)
+        await asyncio.sleep(4)  # retransmissions come within a second or two of each other
+        after = await asyncio.to_thread(line.offered)
+        await relay.__aexit__(None, None, None)
+        return end, after - before
+
+    end, late = asyncio.run(go())
+    assert end.why == ("broken" if cut_at == "content" else "done")
+    assert late == 0

@@ -86,6 +86,8 @@ def test_by_data_the_final_dot_goes_with_the_next_envelope() -> None:
                     ends = b"250 taken\r\n" * block.count(b"\r\n.\r\n")
                     envelope = b"250 ok\r\n250 ok\r\n354 go\r\n" if b"DATA\r\n" in block else b""
                     writer.write(ends + envelope + (b"221 bye\r\n" if b"QUIT" in block else b""))
+                if b"QUIT" in block:
+                    break
             writer.close()
             done.set()
 
