@@ -490,7 +490,9 @@ class Dispatcher:
             situation.mode == "offline"
             and (bool(situation.open) or bool(self._wishes) or situation.clock_why is not None)
         )
-        if not may_go_on:
+        if may_go_on:
+            self.sessions.let_go_on()
+        else:
             self.sessions.let_finish(inside_too=situation.mode == "stopped")
 
     # -- mode and orders ----------------------------------------------------------------------------------------

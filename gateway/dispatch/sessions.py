@@ -198,6 +198,12 @@ class Sessions:
         """Does anything wait that may leave now?"""
         return any(lane.heap for lane in self._lanes.values())
 
+    def let_go_on(self) -> None:
+        """Mail may leave again: what was told to end has no grace that is running out."""
+        for timer in self._closing.values():
+            timer.cancel()
+        self._closing.clear()
+
     def is_busy(self, link: str) -> bool:
         """Does a session use this link, or does anything wait for one?"""
         return any(lane.link == link and (lane.tasks or lane.heap) for lane in self._lanes.values())
@@ -340,7 +346,8 @@ class Sessions:
             self._director.reconsider()
             return
         self._quick_again = False
-        idle = feed.taken == 0 and bool(lane.heap)
+        # What was told to end (the line fell, the mode changed) took nothing because of us, however much waits by now.
+        idle = feed.taken == 0 and bool(lane.heap) and not lane.stop.is_set()
         kind = trouble_kind(end, interrupted=feed.interrupted, idle_while_mail_waits=idle)
         if kind is None:
             if self.troubles.succeeded(relay):

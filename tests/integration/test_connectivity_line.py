@@ -8,8 +8,10 @@ import smtplib
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,7 @@ from tests.support.labs import ROOT
 from tests.support.namespaces import Namespaces
 
 RELAYS = "relays:\n  - {name: hq, host: 10.1.0.1, port: 2525, tls: none}\n"
+FALLS, FALL_SECONDS = int(os.environ.get("TIDEGATE_FLAPS", "3")), float(os.environ.get("TIDEGATE_FLAP_SECONDS", "0.4"))
 QUIET_SECONDS = float(os.environ.get("TIDEGATE_QUIET_SECONDS", "5"))
 
 
@@ -45,8 +48,15 @@ class FarRelay:
         eventually(lambda: self.heard("ready"), "the relay listens")
 
     def heard(self, verb: str) -> list[float]:
+        return [row["at"] for row in self._rows() if row["verb"] == verb]
+
+    def taken(self) -> list[str]:
+        """The subjects of messages that came whole."""
+        return [row["subject"] for row in self._rows() if row["verb"] == "TAKEN"]
+
+    def _rows(self) -> list[dict[str, Any]]:
         lines = [line for line in self._heard.read_text().splitlines(keepends=True) if line.endswith("\n")]
-        return [row["at"] for row in map(json.loads, lines) if row["verb"] == verb]
+        return [json.loads(line) for line in lines]
 
     def end(self) -> None:
         self._process.terminate()
@@ -98,6 +108,46 @@ def test_mail_goes_on_over_a_line_that_falls_and_returns(branch: Namespaces, tmp
             assert not gateway.logged(second, "delivered")
             branch.plug(True)
             eventually(lambda: gateway.logged(second, "delivered"), "the second left")
+
+    branch.inside(body)
+
+
+def test_a_line_that_flaps_loses_and_doubles_no_mail_and_changes_the_mode_at_most_four_times(
+    branch: Namespaces, relay: FarRelay, tmp_path: Path
+) -> None:
+    """Some falls here, and an operator sends the rest; `contrib/proofs/flap` runs the five minutes and waits for the calm."""
+    links = "links:\n  - {name: dsl, interface: eth0, kind: permanent, probe: none}\n"
+    branch.come_up()
+    is_whole = FALL_SECONDS >= 3
+    subjects: list[str] = []
+
+    def hand_in_for(gateway: Gateway, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            subjects.append(f"No. {len(subjects)}")
+            gateway.hand_in(letter(subjects[-1], "x" * 76 * 20 + "\r\n"))
+            time.sleep(min(0.1, seconds / 4))
+
+    def body() -> None:
+        with Gateway(tmp_path / "gw", links + RELAYS) as gateway:
+            eventually(lambda: gateway.logged("mode ", "mode=online"), "it starts Online")
+            for _ in range(FALLS):
+                for is_in in (False, True):
+                    seen = len(gateway.logged("link "))
+                    branch.plug(is_in)
+                    hand_in_for(gateway, FALL_SECONDS)
+                    eventually(lambda seen=seen: len(gateway.logged("link ")) > seen, "the monitor saw it")  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+            if is_whole:
+                eventually(lambda: gateway.logged("mode ")[-1].count("mode=online"), "Online when it is calm", 100)
+            changes = len(gateway.logged("mode ")) - 1
+            if not is_whole:
+                assert gateway.run("mode", "online").returncode == 0
+            eventually(lambda: not gateway.queue(), "all left")
+            doubts, sessions = len(gateway.logged("in-doubt")), len(gateway.logged(" session "))
+            seen = f"{FALLS} falls, {changes} changes of the mode"
+            print(f"{seen}, {len(subjects)} messages, {sessions} sessions, {doubts} in doubt")
+            assert changes <= 4
+            assert Counter(relay.taken()) == Counter(subjects)
 
     branch.inside(body)
 

@@ -1,10 +1,13 @@
 """A relay in a process of its own, for the far namespace: takes everything, and prints a JSON line a command with its time.
 
+A message that came whole is one more line, `TAKEN` with its subject, printed before its 250 is sent.
+
 python -m tests.support.farrelay ADDRESS PORT
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socketserver
 import sys
@@ -15,6 +18,10 @@ class Talk(socketserver.StreamRequestHandler):
     """Plain SMTP without extensions."""
 
     def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):  # a connection that only asks whether there is one is reset
+            self._talk()
+
+    def _talk(self) -> None:
         self.wfile.write(b"220 hq.example ESMTP\r\n")
         while line := self.rfile.readline(2000):
             verb = line[:4].decode("ascii", "replace").strip().upper()
@@ -22,8 +29,13 @@ class Talk(socketserver.StreamRequestHandler):
             match verb:
                 case "DATA":
                     self.wfile.write(b"354 go on\r\n")
-                    while self.rfile.readline(2000) not in (b".\r\n", b""):
-                        pass
+                    subject = ""
+                    while (line := self.rfile.readline(2000)) not in (b".\r\n", b""):
+                        if line.startswith(b"Subject: "):
+                            subject = line[9:].decode("ascii", "replace").strip()
+                    if not line:
+                        return
+                    print(json.dumps({"at": time.time(), "verb": "TAKEN", "subject": subject}), flush=True)
                     self.wfile.write(b"250 2.0.0 taken\r\n")
                 case "QUIT":
                     self.wfile.write(b"221 bye\r\n")

@@ -55,8 +55,10 @@ class FakeCourier:
 class House:
     """A dispatcher over a real spool and this courier, Online, with one relay on loopback."""
 
-    def __init__(self, folder: Path, courier: FakeCourier, queue: QueueSettings | None = None) -> None:
-        self.folder, self.courier = folder, courier
+    def __init__(
+        self, folder: Path, courier: FakeCourier, queue: QueueSettings | None = None, grace: float = 120.0
+    ) -> None:
+        self.folder, self.courier, self.grace = folder, courier, grace
         self.settings = Settings(
             None,
             "gw.branch.example",
@@ -84,6 +86,7 @@ class House:
             clock=clock,
             journal=self.journal,
             linger=0.0,
+            grace=self.grace,
         )
         return self
 
@@ -196,6 +199,59 @@ def test_a_session_that_takes_nothing_while_mail_waits_is_not_repeated_at_once(t
             verdict = house.dispatcher.verdict(house.spool.entries[item], None)
             assert isinstance(verdict, Wait)
             assert verdict.next_try.kind == "time"
+            assert house.courier.started == 1
+
+    asyncio.run(check())
+
+
+def test_a_session_told_to_end_before_it_took_anything_is_no_fault_of_the_relay(tmp_path: Path) -> None:
+    """The line fell while it connected, and was back before it had ended."""
+    release = asyncio.Event()
+
+    async def first_waits(number: int, feed: Feed) -> SessionEnd:
+        if number == 1:
+            await release.wait()
+        return await take_all(number, feed)
+
+    async def check() -> None:
+        async with House(tmp_path, FakeCourier(first_waits)) as house:
+            await house.message("one")
+            house.run()
+            await house.until(lambda: house.has_started(1))
+            for mode in ("offline", "online"):
+                house.dispatcher.set_mode(mode)  # type: ignore[arg-type]  # mypy takes the loop's texts for any text
+                await house.until(lambda mode=mode: house.dispatcher.mode[0] == mode)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+                await house.dispatcher.settled()
+            release.set()
+            await house.until(lambda: not house.spool.entries)
+            assert house.dispatcher.sessions.troubles.now == {}
+
+    asyncio.run(check())
+
+
+def test_what_is_in_flight_is_not_cut_off_when_mail_may_leave_again(tmp_path: Path) -> None:
+    release = asyncio.Event()
+
+    async def slowly(number: int, feed: Feed) -> SessionEnd:
+        shipment = await feed.take(OFFERS)
+        assert shipment is not None
+        await release.wait()
+        await feed.settle(shipment.id, [TAKEN])
+        return DONE
+
+    async def check() -> None:
+        async with House(tmp_path, FakeCourier(slowly), grace=0.2) as house:
+            await house.message("one")
+            house.run()
+            await house.until(lambda: house.dispatcher.sessions.sending)
+            house.dispatcher.set_mode("offline")
+            await house.until(lambda: house.dispatcher.mode[0] == "offline")
+            house.dispatcher.set_mode("online")
+            await house.until(lambda: house.dispatcher.mode[0] == "online")
+            await house.dispatcher.settled()
+            await asyncio.sleep(0.3)  # the grace is the loop's time
+            release.set()
+            await house.until(lambda: not house.spool.entries)
             assert house.courier.started == 1
 
     asyncio.run(check())
