@@ -114,7 +114,7 @@ class Door:
 
     def session(self, headers: Headers) -> Session | None:
         name = self.cookie_value(headers, self.cookie)
-        return self.sessions.find(name) if name else None
+        return self.sessions.find(name, is_seen=not _is_by_itself(headers)) if name else None
 
     def cookie_value(self, headers: Headers, name: str) -> str:
         try:
@@ -192,6 +192,11 @@ class Door:
     def close(self) -> None:
         self.sessions.end_all()
         self.accounts.close()
+
+
+def _is_by_itself(headers: Headers) -> bool:
+    """Did an open page ask this without a person at it? Then its session is no less idle (CASES W11)."""
+    return "x-background" in headers or headers.get("accept") == "text/event-stream"
 
 
 def host_name(host: str) -> str | None:

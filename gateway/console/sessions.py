@@ -1,7 +1,8 @@
 """Who is signed in: sessions with their ends, and the streams that hang on them. In memory; a restart signs everybody out.
 
-A session's name is known to its browser alone; here only its hash is kept. It ends after IDLE without a request, after
-LONGEST in any case, at sign-out, and with every other of its role when a password is set (CASES W10-W12).
+A session's name is known to its browser alone; here only its hash is kept. It ends after IDLE in which nobody
+used a page of it, after LONGEST in any case, at sign-out, and with every other of its role when a password is set (CASES
+W10-W12).
 """
 
 from __future__ import annotations
@@ -55,12 +56,13 @@ class SessionBook:
         self._sessions[session.key] = session
         return name, session
 
-    def find(self, name: str) -> Session | None:
-        """The session of that name, seen now; None if there is none any more."""
+    def find(self, name: str, *, is_seen: bool = True) -> Session | None:
+        """The session of that name, seen now unless the page asked by itself; None if there is none any more."""
         session = self._sessions.get(_key(name)) if len(name) <= 100 else None
         if session is None or not self.is_alive(session):
             return None
-        session.seen = self._clock.monotonic()
+        if is_seen:
+            session.seen = self._clock.monotonic()
         return session
 
     def is_alive(self, session: Session) -> bool:

@@ -109,7 +109,7 @@ class Hub:
                 if not getting.done() or getting.cancelled():
                     if ended is not None and ended.done():
                         return
-                    yield b": still here\n\n"  # shows whether anybody is
+                    yield _event("still", {})  # shows us whether anybody is there, and the page that we are
                     continue
                 chunk = getting.result()
                 if chunk is None:

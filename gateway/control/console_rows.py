@@ -164,8 +164,8 @@ class MessageReport(msgspec.Struct, frozen=True, kw_only=True, rename={"sender":
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """What an action would do now: how many messages it is about, how many of them would go, and what that costs.
 
-    `seconds` at the known speed of the line, None where none is known. `calls`: the link would be called for it. `why`: why
-    nothing, or not all, would go.
+    `seconds` at the known speed of the line, None where none is known. `calls`: the link would be called for it. `money`: by
+    the link's tariff, None where it has none or the time is not known. `why`: why nothing, or not all, would go.
     """
 
     messages: int
@@ -178,6 +178,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     relay: str | None
     why: str | None
     calls: bool = False
+    money: float | None = None
 
 
 class HourRow(msgspec.Struct, frozen=True, kw_only=True):

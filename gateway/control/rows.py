@@ -86,6 +86,14 @@ class BudgetRow(msgspec.Struct, frozen=True, kw_only=True):
     renews: str | None = None
 
 
+class TariffRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a use of a link costs, in the operator's own money. `rounding`: seconds that a use is rounded up to."""
+
+    per_minute: float | None
+    per_mb: float | None
+    rounding: float
+
+
 class LinkRow(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     kind: str
@@ -101,6 +109,7 @@ class LinkRow(msgspec.Struct, frozen=True, kw_only=True):
     calls_left: int | None = None  # today; null where there is no limit
     octets_month: int | None = None  # on the line this month; null where no count is kept
     money_month: float | None = None  # this month, where there is a tariff
+    tariff: TariffRow | None = None
     metered: bool | None = None  # what NetworkManager says; null where it is not asked or does not know
     operator: str | None = None  # of a modem, as ModemManager says; so are the next two
     signal: int | None = None  # percent

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 from msgspec.structs import replace
 
 from gateway.clock import Clock
+from gateway.connectivity.ledger import cost
 from gateway.connectivity.monitor import Monitor
 from gateway.control.console_rows import GoneRow, PageReport, Preview
 from gateway.control.rows import QueueRow
@@ -200,19 +201,28 @@ class QueuePages:
             elif why is None:
                 why = verdict.why
         speed = None if way is None else self._dispatcher.situation().speed.get(way.link)
+        seconds = seconds_needed(going_octets, speed) if going else None
         kinds = {state.name: state.kind for state in self._monitor.states}
         return Preview(
             messages=len(entries),
             octets=octets,
             going=going,
             going_octets=going_octets,
-            seconds=seconds_needed(going_octets, speed) if going else None,
+            seconds=seconds,
             link=None if way is None else way.link,
             kind=None if way is None else kinds.get(way.link),
             relay=way.relay.name if isinstance(way, Go) else None,
             why=why,
             calls=isinstance(way, Raise),
+            money=None if way is None else self._price(way.link, seconds, going_octets),
         )
+
+    def _price(self, link: str, seconds: float | None, octets: int) -> float | None:
+        """By the tariff that a use of the link is charged with; None where there is none, or the time is not known."""
+        tariff = next((known.tariff for known in self._dispatcher.settings.links if known.name == link), None)
+        if tariff is None or (tariff.per_minute is not None and seconds is None):
+            return None
+        return round(cost(tariff, seconds or 0.0, octets), 6)
 
 
 def _beside(row: QueueRow, twins: dict[str, str]) -> QueueRow:

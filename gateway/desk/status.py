@@ -21,6 +21,7 @@ from gateway.control.rows import (
     RelayRow,
     SessionRow,
     StatusReport,
+    TariffRow,
     WindowRow,
 )
 from gateway.desk.view import iso, sending_row
@@ -105,11 +106,19 @@ def link_row(state: LinkState, situation: Situation, meter: Meter | None = None)
         calls_left=None if call is None else call.left,
         octets_month=None if month is None else month.octets,
         money_month=money,
+        tariff=_tariff_row(situation, state.name),
         metered=told.metered,
         operator=told.operator,
         signal=told.signal,
         access=told.access,
     )
+
+
+def _tariff_row(situation: Situation, link: str) -> TariffRow | None:
+    tariff = next((known.tariff for known in situation.settings.links if known.name == link), None)
+    if tariff is None:
+        return None
+    return TariffRow(per_minute=tariff.per_minute, per_mb=tariff.per_mb, rounding=tariff.rounding)
 
 
 def budget_rows(meter: Meter, zone: tzinfo) -> list[BudgetRow]:

@@ -298,7 +298,7 @@ def test_the_page_says_when_it_lost_the_gateway_and_finds_it_again(
     try:
         load(page, gateway)
         gateway.stop()
-        page.get_by_text("Reconnecting…").wait_for()
+        page.locator("#live", has_text="Reconnecting…").wait_for()
         gateway.start()
         item = gateway.hand_in(letter("while away"))
         until(page, "document.querySelector('#live').textContent === 'Live'")
@@ -364,3 +364,69 @@ def test_the_schedule_of_the_office_is_drawn_on_the_time_line(page: Any, tmp_pat
         assert "Night" in page.get_attribute("#lane", "aria-label")
         assert page.locator("#lane .nowl").count() == 1
         assert page.inner_text("#cd") != ""
+
+
+def test_where_a_proxy_keeps_the_stream_the_page_asks_every_ten_seconds_and_says_so(
+    chromium: Any, gateway: ConsoleGateway
+) -> None:
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    try:
+        page = context.new_page()
+        page.clock.install()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url.rpartition("/api/v1/")[2].partition("?")[0]))
+        page.route("**/api/v1/events", lambda route: None)  # neither an answer nor an end
+        page.goto(f"http://localhost:{gateway.console_port}/")
+        page.clock.run_for(9_000)
+        page.locator("#livetop", has_text="Refreshing every 10 s").wait_for()
+        item = gateway.hand_in(letter("seen by asking"))
+        page.clock.run_for(10_000)
+        page.locator(f"tr[data-id='{item}']").wait_for()
+        before = asked.count("overview")
+        page.clock.run_for(30_000)
+        assert asked.count("overview") - before <= 3
+        page.unroute("**/api/v1/events")
+        for _ in range(8):
+            page.clock.run_for(10_000)
+        until(page, "document.querySelector('#live').textContent === 'Live'")
+        assert page.locator("#livetop").is_hidden()
+    finally:
+        context.close()
+
+
+def test_a_line_is_called_and_put_down_by_hand_after_what_it_costs_was_shown(
+    chromium: Any, tmp_path: Path, relay: RelayThread
+) -> None:
+    """There is no such line: the call is made, does not come up, and the page says so."""
+    up = tmp_path / "up"
+    up.write_text(f"#!/bin/sh\ntouch {tmp_path}/called\n")
+    up.chmod(0o755)
+    link = (
+        f"  - {{name: modem, interface: ppp9, kind: dialled, budget: 2 MB per month, tariff: {{per_minute: 0.05}},\n"
+        f"     dial: {{up: {up}, down: 'true', within: 1 s, at_most: 40 per day}}}}\n"
+    )
+    with ConsoleGateway(tmp_path / "gw", "mode: offline\nlinks:\n" + link + relay.settings, NIGHT) as gateway:
+        gateway.hand_in(letter())
+        context = chromium.new_context(viewport={"width": 1440, "height": 900})
+        page = context.new_page()
+        load(page, gateway)
+        page.get_by_role("button", name="Send queue").click()
+        costs = page.locator("#dialog[open]").inner_text()
+        assert "This calls modem" in costs
+        assert "0.05 a minute, in steps of 1 min" in costs
+        assert "2 MB left of 2 MB per month" in costs
+        page.locator("#cancel").click()
+        page.locator("#links").click()
+        page.locator("#dialog[open] [data-up=modem]").click()
+        costs = page.locator("#dialog[open]", has_text="Call modem?").inner_text()
+        assert "0.05 a minute, in steps of 1 min" in costs
+        assert "40 left today" in costs
+        assert not (tmp_path / "called").exists()
+        page.locator("#dialog[open] #confirm").click()
+        eventually((tmp_path / "called").exists, "it is called")
+        page.locator("#toast", has_text="did not come up").wait_for()
+        page.evaluate("S.standing.overview.links[0].call = 'raised'")
+        page.locator("#links").click()
+        page.locator("#dialog[open] [data-down=modem]").click()
+        page.locator("#toast", has_text="Modem was not raised by the gateway").wait_for()
+        context.close()

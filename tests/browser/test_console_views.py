@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser.conftest import SIZES
 from tests.browser.office import SCHEDULE, fill, office
 from tests.support.console import PASSWORD, ConsoleGateway
 from tests.support.gateway import eventually, letter
@@ -226,7 +227,20 @@ def test_the_first_password_is_set_with_the_printed_code(page: Any, tmp_path: Pa
         assert page.get_by_role("button", name="Sign out").is_visible()
 
 
-VIEWS = ("/", "/schedule", "/sessions", "/setup", "/print", "drawer", "remove", "send", "edit", "keys", "selected")
+VIEWS = (
+    "/",
+    "/schedule",
+    "/sessions",
+    "/setup",
+    "/print",
+    "drawer",
+    "remove",
+    "send",
+    "edit",
+    "keys",
+    "selected",
+    "links",
+)
 
 
 LOOKS = [("desktop", "light"), ("phone", "dark")]
@@ -234,14 +248,32 @@ if os.environ.get("TIDEGATE_LONG"):
     LOOKS += [("desktop", "dark"), ("phone", "light")]
 
 
+def look(chromium: Any, size: str, theme: str) -> Any:
+    """A context in which axe may run: its script is none of the page's."""
+    width, height = SIZES[size]
+    return chromium.new_context(
+        viewport={"width": width, "height": height}, color_scheme=theme, bypass_csp=True, reduced_motion="reduce"
+    )
+
+
+def violations(page: Any) -> str:
+    """What axe-core finds, a line each."""
+    page.evaluate(AXE)
+    found = page.evaluate(
+        "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
+    )
+    return "\n".join(
+        f"{v['id']}: {node['target']} {node['failureSummary'][:200]}"
+        for v in found["violations"]
+        for node in v["nodes"]
+    )
+
+
 @pytest.mark.parametrize(("size", "theme"), LOOKS)
 @pytest.mark.parametrize("view", VIEWS)
 def test_axe_finds_no_violation(chromium: Any, branch: Any, size: str, theme: Any, view: str) -> None:
     gateway, _, ids = branch
-    width, height = {"desktop": (1440, 900), "phone": (390, 844)}[size]
-    context = chromium.new_context(
-        viewport={"width": width, "height": height}, color_scheme=theme, bypass_csp=True, reduced_motion="reduce"
-    )
+    context = look(chromium, size, theme)
     page = context.new_page()
     try:
         path = view if view.startswith("/") else "/schedule" if view == "edit" else "/"
@@ -265,22 +297,35 @@ def test_axe_finds_no_violation(chromium: Any, branch: Any, size: str, theme: An
             case "keys":
                 page.keyboard.press("?")
                 page.wait_for_selector("dialog[open]")
+            case "links":
+                page.locator("#links").click()
+                page.wait_for_selector("dialog[open]")
             case "selected":
                 page.locator("#rows input").first.click()
             case _:
                 pass
-        page.evaluate(AXE)
-        found = page.evaluate(
-            "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
-        )
-        told = [
-            f"{v['id']}: {node['target']} {node['failureSummary'][:200]}"
-            for v in found["violations"]
-            for node in v["nodes"]
-        ]
-        assert not told, "\n".join(told)
+        assert not violations(page)
     finally:
         context.close()
+
+
+def test_axe_finds_no_violation_where_one_signs_in_and_once_one_has(chromium: Any, tmp_path: Path) -> None:
+    with office(tmp_path, with_password=True) as (gateway, _):
+        gateway.hand_in(letter())
+        for size, theme in LOOKS:
+            context = look(chromium, size, theme)
+            page = context.new_page()
+            page.goto(f"http://localhost:{gateway.console_port}/")
+            page.get_by_label("Password").fill("wrong")
+            page.get_by_role("button", name="Sign in").click()
+            page.locator(".problem").wait_for()
+            assert not violations(page), (size, theme)
+            page.get_by_label("Password").fill(PASSWORD if theme == "light" else "only looking around")
+            page.get_by_label("Name").select_option("operator" if theme == "light" else "viewer")
+            page.get_by_role("button", name="Sign in").click()
+            page.wait_for_selector("#chart svg")
+            assert not violations(page), (size, theme)
+            context.close()
 
 
 @pytest.mark.parametrize("path", ["/", "/schedule", "/sessions", "/setup"])

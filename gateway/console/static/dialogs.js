@@ -24,9 +24,15 @@ function costs(p) {
     h("dt", {}, "Takes about"), h("dd", {}, p.seconds === null ? "not known: the line was not measured yet" : span(p.seconds)),
     p.calls && [h("dt", {}, "Calls"), h("dd", {}, b(p.link))],
     h("dt", {}, "Over"), h("dd", {}, p.link ? `${p.link}${p.kind ? ", " + LINKS[p.kind] : ""}` : "no link that is up"),
-    p.kind && p.kind !== "permanent" && [h("dt", {}, "Costs"), h("dd", {}, `${size(p.going_octets)} of a ${LINKS[p.kind]} line${link && link.speed ? " at " + rate(link.speed) : ""}`)],
+    p.kind && p.kind !== "permanent" && [h("dt", {}, "Costs"), h("dd", {}, typeof p.money === "number" && [b("about " + p.money.toFixed(2)), ", "], `${size(p.going_octets)} of a ${LINKS[p.kind]} line${link && link.speed ? " at " + rate(link.speed) : ""}`)],
+    link && link.tariff && [h("dt", {}, "Tariff"), h("dd", {}, tariff(link.tariff))],
+    budgetLeft(p.link).map((text) => [h("dt", {}, "Budget"), h("dd", {}, text)]),
     h("dt", {}, "Through"), h("dd", {}, p.relay || "–"));
 }
+
+const tariff = (t) => [t.per_minute !== null && `${t.per_minute} a minute, in steps of ${span(t.rounding)}`, t.per_mb !== null && `${t.per_mb} a MB`].filter(Boolean).join(", ");
+
+const budgetLeft = (link) => (S.standing.overview.budgets || []).filter((budget) => budget.of === "link" && budget.name === link).map((budget) => `${size(budget.left)} left of ${size(budget.octets)} per ${budget.per}`);
 
 // A dialled line is called only where nothing can leave without it, and only after the dialog that says so.
 async function previewing(body) {
@@ -137,4 +143,44 @@ async function chooseMode(mode) {
 function keysDialog() {
   const keys = [["j k", "Next, previous"], ["Enter", "Open details"], ["x", "Select"], ["Shift x", "Select range"], ["t", "Try now"], ["h", "Hold or release"], ["Del", "Remove"], ["s", "Send queue"], ["u", "Undo the last removal"], ["r", "Refresh"], ["/", "Filter"], ["1 2 3", "Queue, schedule, sessions"], ["Esc", "Close"]];
   dialog("Keyboard", h("div", { class: "keys" }, keys.map(([key, text]) => h("div", {}, h("span", {}, text), h("span", {}, key.split(" ").map((k) => h("kbd", {}, k)))))), [cancel("Close")]);
+}
+
+// Every line with what it costs; those that can be called are called and put down here.
+function linksDialog() {
+  const { links } = S.standing.overview;
+  const state = (link) => ({ calling: "being called", "hanging up": "being put down" })[link.call] || (link.up ? "up" : link.kind === "permanent" ? "down" : "down, as planned");
+  const facts = (link) => h("dl", { class: "kv" },
+    h("dt", {}, "State"), h("dd", {}, b(capital(state(link))), link.why && `: ${link.why}`),
+    h("dt", {}, "Line"), h("dd", {}, `${LINKS[link.kind]}, ${link.interface}${link.speed ? ", " + rate(link.speed) : ""}`),
+    link.operator && [h("dt", {}, "Modem"), h("dd", {}, [link.operator, link.access, link.signal !== null && link.signal !== undefined && `signal ${link.signal} %`].filter(Boolean).join(", "))],
+    link.tariff && [h("dt", {}, "Tariff"), h("dd", {}, tariff(link.tariff))],
+    typeof link.octets_month === "number" && [h("dt", {}, "This month"), h("dd", {}, size(link.octets_month) + (typeof link.money_month === "number" ? `, ${link.money_month.toFixed(2)}` : ""))],
+    budgetLeft(link.name).map((text) => [h("dt", {}, "Budget"), h("dd", {}, text)]),
+    typeof link.calls_left === "number" && [h("dt", {}, "Calls"), h("dd", {}, `${link.calls_left} left today`)]);
+  dialog("Links", links.map((link) => h("section", { class: "lk" }, h("h3", {}, link.name), facts(link),
+    mayChange() && link.call && (link.call === "raised"
+      ? h("button", { class: "btn", type: "button", "data-down": link.name, onclick: () => lineByHand(link.name, "down") }, "Hang up")
+      : h("button", { class: "btn", type: "button", "data-up": link.name, disabled: link.call !== "down" || link.up || link.calls_left === 0, onclick: () => callDialog(link) }, "Call…")))),
+  [cancel("Close")]);
+}
+
+function callDialog(link) {
+  dialog(`Call ${link.name}?`, [
+    h("p", {}, "It stays up until you hang up, or the gateway ends. Mail that may leave leaves over it."),
+    h("dl", { class: "kv" },
+      h("dt", {}, "Costs"), h("dd", {}, link.tariff ? b(tariff(link.tariff)) : `the time of a ${LINKS[link.kind]} line; no tariff is set`),
+      typeof link.money_month === "number" && [h("dt", {}, "This month"), h("dd", {}, link.money_month.toFixed(2))],
+      budgetLeft(link.name).map((text) => [h("dt", {}, "Budget"), h("dd", {}, text)]),
+      typeof link.calls_left === "number" && [h("dt", {}, "Calls"), h("dd", {}, `${link.calls_left} left today, this one not counted`)]),
+  ], [cancel(), confirm_("Call", "pri", "send")], (value) => { if (value === "ok") lineByHand(link.name, "up"); });
+}
+
+function lineByHand(name, way) {
+  if ($("#dialog").open) $("#dialog").close("");
+  toast(way === "up" ? `Calling ${name}…` : `Hanging up ${name}…`);
+  doing(async () => {
+    const link = await call("POST", "/links/" + way, { name });
+    await loadOverview();
+    toast(link.up ? `${name} is up.` : way === "up" ? `${name} is not up: ${link.why}.` : `${name} is down.`);
+  });
 }

@@ -1,38 +1,107 @@
 // What changes, as it changes: rows are patched in place; the page reads anew only when a change cannot be named.
 
-let stream = null, lost = false, again = null, lastRead = 0;
+// Milliseconds. A stream that said nothing at all for PATIENCE, or nothing more for SILENCE, does not come through.
+const PATIENCE = 8000, SILENCE = 150000, POLL_EVERY = 10000, POLL_SELDOM = 30000, STREAM_AGAIN = 60000;
+
+let stream = null, again = null, lastRead = 0, heard = 0, watching = 0, retry = 0, polling = null, pollAfter = POLL_EVERY, gap = false;
 
 function listen() {
+  clearTimeout(watching);
+  clearTimeout(retry);
+  if (stream) stream.close();
   stream = new EventSource("/api/v1/events");
-  const on = (name, work) => stream.addEventListener(name, (event) => work(JSON.parse(event.data)));
+  const on = (name, work) => stream.addEventListener(name, (event) => {
+    heard = performance.now();
+    work(JSON.parse(event.data));
+  });
   on("hello", () => {
+    stopPolling();
     setLive("Live");
-    if (lost) readAgain(0);
-    lost = false;
+    if (gap) readAgain(0);
+    gap = false;
   });
   on("overview", (standing) => {
-    const before = S.standing.overview.sessions.length ? S.standing.overview.sessions.at(-1).started : "";
+    const before = lastSession();
     takeOverview(standing);
-    const after = standing.overview.sessions.length ? standing.overview.sessions.at(-1).started : "";
-    if (before !== after) sessionsChanged();
+    if (before !== lastSession()) sessionsChanged();
   });
   on("stale", () => readAgain(200));
   on("rows", takeRows);
   on("sending", ({ sending }) => takeProgress(sending));
+  on("still", () => {});
   stream.onerror = () => {
-    lost = true;
-    setLive("Reconnecting…", "off");
-    if (stream.readyState === EventSource.CLOSED) {
-      stream.close();
-      setTimeout(() => read("/overview").then(takeOverview).catch(() => null).finally(listen), 3000);
-    }
+    gap = true;
+    heard = 0;
+    if (!polling) setLive("Reconnecting…", "off");
+    if (stream.readyState === EventSource.CLOSED && !polling) retry = setTimeout(listen, 3000);
   };
+  // Nothing came: somebody between us keeps the stream to himself, or it is dead. The page asks instead, and says so.
+  const opened = performance.now();
+  const watch = () => {
+    const quiet = performance.now() - Math.max(heard, opened);
+    if (quiet < (heard > opened ? SILENCE : PATIENCE)) watching = setTimeout(watch, PATIENCE);
+    else poll();
+  };
+  heard = 0;
+  watching = setTimeout(watch, PATIENCE + 100);
 }
 
+const lastSession = () => (S.standing.overview.sessions.length ? S.standing.overview.sessions.at(-1).started : "");
+
+// One read after the other, none while nobody sees the page; each minute or so the stream is tried again.
+function poll() {
+  stream.close();
+  clearTimeout(retry);
+  gap = true;
+  if (polling) return;
+  let next = performance.now() + STREAM_AGAIN;
+  const ask = async () => {
+    if (!document.hidden) {
+      const before = lastSession();
+      try {
+        await loadOverview();
+        takeProgress(S.standing.overview.sending);
+        if (S.view === "queue") await loadPage();
+        else S.pageIsOld = true;
+        if (before !== lastSession()) sessionsChanged();
+        pollAfter = POLL_EVERY;
+        if (polling) setLive(`Refreshing every ${POLL_EVERY / 1000} s`, "slow");
+      } catch {
+        pollAfter = Math.min(pollAfter * 2, POLL_SELDOM);
+        next = 0; // whatever was in the way may be gone with it
+        if (polling) setLive("Reconnecting…", "off");
+      }
+    }
+    if (!polling) return;
+    polling = setTimeout(ask, pollAfter);
+    if (performance.now() > next && !document.hidden && pollAfter === POLL_EVERY) {
+      next = performance.now() + STREAM_AGAIN;
+      listen();
+    }
+  };
+  polling = setTimeout(ask, 0);
+}
+
+function stopPolling() {
+  clearTimeout(polling);
+  polling = null;
+  pollAfter = POLL_EVERY;
+}
+
+addEventListener("visibilitychange", () => {
+  if (polling && !document.hidden) {
+    stopPolling();
+    poll();
+  }
+});
+
 function setLive(text, state = "") {
-  const place = $("#live");
-  place.textContent = text;
-  place.className = "live " + state;
+  for (const place of [$("#live"), $("#livetop")]) {
+    if (place.textContent === text) continue;
+    place.textContent = text;
+    place.className = "live " + state;
+  }
+  $("#livetop").hidden = !state;
 }
 
 // A read of the page, soon, and not more than once a second.

@@ -20,8 +20,13 @@ const S = {
 const LIMIT = 100;
 const mayChange = () => S.role === "operator";
 
+// What a page asks by itself keeps nobody signed in: it says so where no person was at it for a while.
+let touched = Date.now();
+for (const name of ["pointerdown", "keydown", "wheel", "touchmove"]) addEventListener(name, () => { touched = Date.now(); }, { passive: true, capture: true });
+
 async function call(method, path, body) {
   const request = { method, headers: { accept: "application/json" } };
+  if (Date.now() - touched > 60000) request.headers["x-background"] = "yes";
   if (body !== undefined) {
     request.headers["content-type"] = "application/json";
     request.body = JSON.stringify(body);

@@ -48,9 +48,10 @@ function renderLink(overview) {
   const counts = { ok: 0, part: 0, fail: 0 };
   for (const session of sessions) counts[ENDS[session.end] || "ok"] += 1;
   const planned = link && link.kind !== "permanent" && !link.up;
+  const canCall = overview.links.some((other) => other.call);
   fill($("#linkcell"),
-    h("span", { class: "lab" }, overview.links.length > 1 ? `Link, 1 of ${overview.links.length}` : "Link"),
-    h("span", { class: "val" }, h("i", { class: "dot " + (overview.session ? "try" : link && link.up ? "up" : "") }), b(!link ? "None" : overview.session ? "In use" : link.up ? "Up" : planned ? "Down, as planned" : "Down")),
+    h("span", { class: "lab" }, overview.links.length > 1 ? `Link, 1 of ${overview.links.length}` : "Link", link && h("button", { class: "inl", type: "button", id: "links", onclick: linksDialog }, canCall && mayChange() ? "Call, hang up…" : "Details")),
+    h("span", { class: "val" }, h("i", { class: "dot " + (overview.session || (link && link.call === "calling") ? "try" : link && link.up ? "up" : "") }), b(!link ? "None" : link.call === "calling" ? "Being called" : link.call === "hanging up" ? "Hanging up" : overview.session ? "In use" : link.up ? "Up" : planned ? "Down, as planned" : "Down")),
     link && h("span", { class: "sub ell", title: visible(link.why) }, `${link.name}, ${LINKS[link.kind]}${link.speed ? ", " + rate(link.speed) : ""}`),
     h("div", { class: "beats", role: "img", "aria-label": sessions.length ? `Last ${plural(sessions.length, "session")}: ${counts.ok} complete, ${counts.part} cut short, ${counts.fail} failed` : "No session yet" },
       sessions.map((session) => h("i", { class: ENDS[session.end] || "", title: visible(`${clock(session.started)} ${session.why}`) }))));

@@ -6,6 +6,7 @@ import asyncio
 
 import msgspec
 import pytest
+from starlette.datastructures import Headers
 
 from gateway.config.settings import Address
 from gateway.console.accounts import Accounts
@@ -28,6 +29,18 @@ def door(clock: FakeClock, saved: bytes | None = None, host: str = "127.0.0.1", 
         load_state=lambda name: saved,
         told=told.append,
     )
+
+
+def test_w11_what_an_open_page_asks_by_itself_keeps_nobody_signed_in() -> None:
+    clock = FakeClock()
+    made = door(clock)
+    name, session = made.sessions.begin("operator")
+    cookie = {"cookie": f"{made.cookie}={name}"}
+    for by_itself in ({"x-background": "yes"}, {"accept": "text/event-stream"}):
+        clock.advance(IDLE / 2 - 1)
+        assert made.session(Headers({**cookie, **by_itself})) is session
+    clock.advance(3)
+    assert made.session(Headers({**cookie, "x-background": "yes"})) is None
 
 
 def test_w11_a_session_ends_after_half_an_hour_without_a_request() -> None:

@@ -135,7 +135,7 @@ def test_w13_a_stream_looks_each_minute_whether_its_session_is_still_good(monkey
         clock.advance(IDLE + 1)
         async with asyncio.timeout(5):
             rest = [chunk async for chunk in chunks]
-        assert all(chunk.startswith(b":") for chunk in rest)
+        assert all(chunk.startswith(b"event: still") for chunk in rest)
         assert session.streams == 0
         await made.stop()
 
