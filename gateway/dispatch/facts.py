@@ -50,6 +50,7 @@ class MessageFacts(msgspec.Struct, frozen=True, gc=False):
     push: Push | None = None
     may_dial: bool = False  # the operator's wish was said with `--now`
     route: Route = "outside"
+    deliver_by: float | None = None  # its sender's deadline (RFC 2852)
     is_over: bool = False  # nobody is left to be served; a report is yet to be made
 
 
@@ -180,6 +181,7 @@ def facts_of_entry(entry: Entry, wish: Wish | None, route: Route) -> MessageFact
         push=wish.push if wish is not None else None,
         may_dial=wish is not None and wish.may_dial,
         route=route,
+        deliver_by=entry.deliver_by,
         is_over=not (entry.outside or entry.inside),
     )
 
@@ -201,5 +203,6 @@ def facts_of(record: Record, *, claimed: bool = False, push: Push | None = None)
         hold_note=record.hold_note,
         push=push,
         route=route,
+        deliver_by=record.deliver_by,
         is_over=not record.pending,
     )

@@ -21,6 +21,7 @@ class Entry:
         "attempts",
         "claimed",
         "created",
+        "deliver_by",
         "doubt",
         "due",
         "held",
@@ -37,6 +38,7 @@ class Entry:
 
     id: str
     created: float
+    deliver_by: float | None
     size: int
     message_class: Class
     due: float | None
@@ -54,6 +56,7 @@ class Entry:
     def __init__(self, record: Record) -> None:
         self.id = record.id
         self.created = record.created
+        self.deliver_by = record.deliver_by
         self.size = record.size
         self.claimed = False
         self.follow(record)

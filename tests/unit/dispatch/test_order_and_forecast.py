@@ -55,3 +55,13 @@ def test_sizes_spans_and_times_in_words() -> None:
     assert time_words(at("2026-11-24 12:30"), NOON, zone) == "12:30"
     assert time_words(at("2026-11-26 12:30"), NOON, zone) == "Thu 12:30"
     assert time_words(at("2026-12-24 12:30"), NOON, zone) == "2026-12-24 12:30"
+
+
+def test_a_deadline_goes_before_age_and_behind_class() -> None:
+    old, soon, later, urgent = (
+        message(id="a", created=NOON - 9000),
+        message(id="b", deliver_by=NOON + 600),
+        message(id="c", deliver_by=NOON + 60),
+        message(id="d", message_class="urgent"),
+    )
+    assert sorted([old, soon, later, urgent], key=order_key) == [urgent, later, soon, old]
