@@ -24,6 +24,9 @@ _SIZE = re.compile(r"([0-9]{1,9}) ?(B|kB|MB|GB)")
 _UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 _ADDRESS = re.compile(r"\"?(?:([0-9.]{7,15})|\[([0-9A-Fa-f:]{2,39})\]):([0-9]{1,5})\"?")
 
+_BRACES = re.compile(r"\{[^{}]*\}")
+_BRACKETS = re.compile(r"\[ *(\{[^{}]*\}(?: *, *\{[^{}]*\})*) *,? *\]")
+
 MAX_MESSAGE = 25_000_000
 MAX_RECIPIENTS = 1000
 RESERVE = 0.05
@@ -127,12 +130,13 @@ def _scalar(lines: list[str] | None) -> str | None:
 def _number(lines: list[str], key: str, form: re.Pattern[str], default: int) -> int:
     """A number below a key, in a block or in braces on one line."""
     text = "\n".join(lines)
-    if key not in text:
+    mentions = len(re.findall(rf"\b{key}\b", text))
+    if not mentions:
         return default
     before, _, after = text.partition(key + ":")
     value = re.split(r"[,}\n]| #", after, maxsplit=1)[0].strip(" ")
     found = form.fullmatch(value)
-    if found is None or int(found[1]) == 0 or text.count(key) != 1 or before[-1:] not in (" ", "{", ","):
+    if found is None or int(found[1]) == 0 or mentions != 1 or before[-1:] not in (" ", "{", ","):
         raise ValueError
     return int(found[1]) * _UNITS.get(found[2], 1)
 
@@ -147,16 +151,34 @@ def _listeners(lines: list[str] | None) -> list[tuple[str, int]]:
     """Those that this machine reaches without TLS and without signing in, loopback first."""
     if lines is None:
         return [("127.0.0.1", PORT)]
+    lines = [_without_comment(line) for line in lines]
     if lines[0]:
-        raise ValueError
-    items: list[str] = []
-    for line in lines[1:]:
-        if line.lstrip(" ").startswith("- "):
-            items.append("")
-        if not items or "#" in line:
-            raise ValueError
-        items[-1] += line + "\n"
+        items = _in_brackets(lines)
+    else:
+        items = []
+        for line in lines[1:]:
+            if line.lstrip(" ").startswith("- "):
+                items.append("")
+            if not items:
+                raise ValueError
+            items[-1] += line + "\n"
     return in_order([_listener(item) for item in items])
+
+
+def _without_comment(line: str) -> str:
+    text, sign, _ = (" " + line).partition(" #")
+    text = text[1:]
+    if "#" in text or (sign and ("'" in text or '"' in text) and line.count('"') != text.count('"')):
+        raise ValueError  # perhaps no comment, but part of a text in quotes
+    return text.rstrip(" ")
+
+
+def _in_brackets(lines: Sequence[str]) -> list[str]:
+    """The items of a list of blocks in braces that stands on one line."""
+    found = _BRACKETS.fullmatch(lines[0])
+    if found is None or len(lines) > 1:
+        raise ValueError
+    return [item + "\n" for item in _BRACES.findall(found[1])]
 
 
 def _listener(item: str) -> tuple[str, int, str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,9 +21,14 @@ PLAIN = [
     "listen:\n  - {address: 192.168.7.1:25, networks: [192.168.7.0/24]}\n  - {address: 127.0.0.1:2525, tls: none}\n",
     "accept: {networks: [127.0.0.0/8], max_message: 5 MB, max_recipients: 10}\n",
     "accept:\n  networks: [127.0.0.0/8]\n  max_message: 5 MB   # enough\n  max_recipients: 10\n",
+    "accept:\n  max_message: 5 MB\n  max_messages_per_client: none    # per hour\n",
     "accept:\n  max_message: 500kB\nqueue: {reserve: 7 %}\n",
     "queue:\n  reserve: 300 MB\n  retry_interval: 5 min\n",
     "listen:\n  - address: 127.0.0.1:0\n",
+    "listen:        # who may come in\n  - address: 0.0.0.0:25   # printers\n\n  # people's\n"
+    "  - address: 0.0.0.0:587\n    tls: none  # none's\n",
+    'listen: [{address: "127.0.0.1:25", networks: [127.0.0.0/8, 10.0.0.0/8]}, {address: 192.168.7.1:26}]  # both\n',
+    "listen: [ { address: 127.0.0.1:25 } ]\n",
 ]
 
 ODD = [
@@ -34,6 +40,12 @@ ODD = [
     "accept: {max_message: 1.5 MB}\n",
     "accept:\n  max_message:\n    5 MB\n",
     "listen: [{address: '127.0.0.1:25'}]\n",
+    "listen: [{address: 127.0.0.1:25},\n  {address: 127.0.0.1:26}]\n",
+    "listen: [{address: 127.0.0.1:25} {address: 127.0.0.1:26}]\n",
+    "listen: [127.0.0.1:25]\n",
+    "listen: {address: 127.0.0.1:25}\n",
+    'listen:\n  - address: "127.0.0.1:25 # x"\n',
+    "listen:\n  - address: 127.0.0.1:25#x\n",
     "\tspool: x\n",
     "%YAML 1.1\n---\nspool: x\n",
     "accept: {max_message: lots}\n",
@@ -67,6 +79,14 @@ def test_what_is_written_otherwise_is_left_to_the_whole_reading(tmp_path: Path, 
     path.write_text(text)
     assert parse_brief(text, str(tmp_path)) is None
     assert outcome(lambda: read_brief(str(path))) == outcome(lambda: _whole(str(path)))
+
+
+def test_every_example_of_the_readme_is_written_plainly() -> None:
+    readme = Path(__file__).parents[3].joinpath("README.md").read_text()
+    examples = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
+    assert len(examples) > 5
+    for example in examples:
+        assert parse_brief(example, "/x") is not None, example
 
 
 def test_listeners_that_a_program_cannot_use_are_left_out_and_loopback_comes_first() -> None:
