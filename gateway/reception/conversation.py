@@ -155,14 +155,15 @@ class Conversation(Connection):
         if self.takes_smtputf8:
             words.append("SMTPUTF8")
         words.append("DELIVERBY")
-        limits = f"LIMITS RCPTMAX={accept.max_recipients}"
-        if accept.max_messages_per_client is not None:
-            limits += f" MAILMAX={accept.max_messages_per_client}"
-        words.append(limits)
+        # STARTTLS and AUTH are never the last line: there are clients that look for them only where more lines follow.
         if self.rules.listen.tls == "starttls" and self.tls is None:
             words.append("STARTTLS")
         if self.rules.users is not None and self.tls is not None:
             words.append("AUTH " + " ".join(auth.MECHANISMS))
+        limits = f"LIMITS RCPTMAX={accept.max_recipients}"
+        if accept.max_messages_per_client is not None:
+            limits += f" MAILMAX={accept.max_messages_per_client}"
+        words.append(limits)
         return words
 
     async def _greet(self, name: str | None, *, extended: bool) -> bool:

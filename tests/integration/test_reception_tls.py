@@ -309,6 +309,19 @@ def test_only_the_group_that_everybody_knows_is_taken_for_the_key_exchange(
     asyncio.run(body())
 
 
+def test_starttls_and_auth_are_not_the_last_line_of_the_reply_to_ehlo(
+    certificate: ListenerCertificate, tmp_path: Path
+) -> None:
+    async def body() -> None:
+        async with tls_door(certificate, tmp_path) as door:
+            client = await door.connect()
+            assert "STARTTLS" in (await client.greet()).lines[:-1]
+            client = await secured(door, certificate)
+            assert "AUTH PLAIN LOGIN" in (await client.say("EHLO client.example")).lines[:-1]
+
+    asyncio.run(body())
+
+
 def test_signed_in_users_relay_have_their_line_ends_repaired_and_are_named_in_the_record(
     certificate: ListenerCertificate, tmp_path: Path
 ) -> None:
