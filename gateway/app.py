@@ -155,7 +155,7 @@ class App:
             when_leaves=dispatcher.leaves,
             refuses=dispatcher.refuses,
             relay_offers=self._relay_offers,
-            clock_not_set=lambda: not clock_watch.is_set,
+            clock_not_set=lambda: clock_watch.earliest,
             looped=dispatcher.sessions.looped,
         )
         drop = DropFolder(

@@ -86,6 +86,11 @@ def judge_clock(standing: Standing, now: float, built: float = BUILT) -> tuple[b
     return True, "the clock is set"
 
 
+def earliest(standing: Standing, built: float = BUILT) -> float:
+    """What a clock that is not set cannot be before: the best that is known of the time then."""
+    return max([built, *(instant for instant in (standing.floor, standing.accepted) if instant is not None)])
+
+
 def observe(standing: Standing, reading: Reading, built: float = BUILT) -> Standing:
     """What is known after a look at the clocks: at start, after each step, and now and then."""
     if standing.boot != reading.boot or abs(reading.offset - standing.offset) >= STEP:

@@ -96,6 +96,11 @@ class ClockWatch:
         self._unsaved = False
         return clockset.encode(self._standing)
 
+    @property
+    def earliest(self) -> float | None:
+        """The time that it is at least, where the clock is not set; None where it is."""
+        return None if self.is_set else clockset.earliest(self._standing, self._built)
+
     def look(self) -> None:
         """Read the clocks, and tell what follows."""
         before, monotonic_before = self._seen, self._monotonic

@@ -64,9 +64,9 @@ class Host:
     """Shared by all sessions of one Reception.
 
     `when_leaves`: in words, when a message just queued will leave. `refuses`: why a message of this class and size
-    (octets) is not taken now, or None. `clock_not_set`: see DESIGN section 6. `token`: see `gateway.reception.received`.
-    `relay_offers`: what the relay can carry, as far as is known. `looped`: told of the queue ID of a message that came
-    straight back; True if that is seen to.
+    (octets) is not taken now, or None. `clock_not_set`: where the clock cannot be right, the earliest time that it can be.
+    `token`: see `gateway.reception.received`. `relay_offers`: what the relay can carry, as far as is known. `looped`:
+    told of the queue ID of a message that came straight back; True if that is seen to.
     """
 
     spool: Spool
@@ -76,7 +76,7 @@ class Host:
     token: str = ""
     when_leaves: Callable[[Entry], str | None] | None = None
     refuses: Callable[[Class, int], str | None] | None = None
-    clock_not_set: Callable[[], bool] | None = None
+    clock_not_set: Callable[[], float | None] | None = None
     relay_offers: Callable[[], RelayOffers | None] | None = None
     looped: Callable[[str], bool] | None = None
     failures: Failures = field(default_factory=Failures)

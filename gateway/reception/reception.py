@@ -81,8 +81,8 @@ class Reception:
     """Takes mail on the configured addresses and commits it to the spool.
 
     `when_leaves(entry)`: when this message will leave, in words, for the 250. `refuses(class, octets)`: the sentence with
-    which such a message is refused now, or None. `clock_not_set()`: the Received field then says so. `looped(id)`: what we sent
-    under this ID came straight back; True if that is seen to.
+    which such a message is refused now, or None. `clock_not_set()`: None, or the time that it is at least; the Received field
+    then says both. `looped(id)`: what we sent under this ID came straight back; True if that is seen to.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Reception:
         timers: ReceptionTimers | None = None,
         when_leaves: Callable[[Entry], str | None] | None = None,
         refuses: Callable[[Class, int], str | None] | None = None,
-        clock_not_set: Callable[[], bool] | None = None,
+        clock_not_set: Callable[[], float | None] | None = None,
         relay_offers: Callable[[], RelayOffers | None] | None = None,
         looped: Callable[[str], bool] | None = None,
     ) -> None:

@@ -138,6 +138,8 @@ class Session(Conversation):
     def _begin(self, mail: MailArguments) -> Intake:
         """Raises SpoolError."""
         host = self.host
+        now = host.clock.now()
+        earliest = host.clock_not_set() if host.clock_not_set is not None else None
         repair = policy.repairs(self.rules.accept.line_endings, self.standing)
         return Intake(
             host.spool,
@@ -152,8 +154,8 @@ class Session(Conversation):
                     smtputf8=mail.smtputf8,
                 ),
                 recipient=self.recipients[0].address if len(self.recipients) == 1 else None,
-                now=host.clock.now(),
-                clock_not_set=host.clock_not_set is not None and host.clock_not_set(),
+                now=now if earliest is None else max(now, earliest),
+                clock_not_set=earliest is not None,
                 may_repair=repair,
             ),
             limit=self.max_message,

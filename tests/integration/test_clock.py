@@ -17,13 +17,15 @@ def test_windows_wait_for_the_clock_urgent_mail_does_not_and_an_operator_can_acc
     state = tmp_path / "spool" / "state"
     state.mkdir(parents=True, mode=0o700)
     (tmp_path / "spool").chmod(0o700)
-    (state / "clock").write_text(json.dumps({"floor": time.time() + 30 * 86400}))
+    floor = time.time() + 30 * 86400
+    (state / "clock").write_text(json.dumps({"floor": floor}))
     with RelayThread() as relay, Gateway(tmp_path, "mode: offline\n" + URGENT + relay.settings, ALWAYS) as gateway:
         waiting = gateway.hand_in(letter())
         gateway.hand_in(letter("fire"), sender="alarm@branch.example")
         message = eventually(lambda: relay.messages, "the urgent one left")[0]
         assert message.sender == "alarm@branch.example"
-        assert b"(clock not set)" in message.octets.partition(b"\r\n\r\n")[0]
+        best = time.strftime("%d %b %Y %H:%M:%S +0000", time.gmtime(floor)).lstrip("0")  # not the clock's own
+        assert f", {best} (clock not set)\r\n".encode() in message.octets.partition(b"\r\n\r\n")[0]
         row = gateway.queue()[0]
         assert (row["id"], row["next_try"]["kind"]) == (waiting, "never")
         assert row["status"].startswith("the clock is not set")

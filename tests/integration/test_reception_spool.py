@@ -74,6 +74,36 @@ def test_small_and_large_messages_are_on_disk_octet_for_octet_after_a_restart(tm
     asyncio.run(body())
 
 
+def test_s60_resets_in_the_middle_of_data_leave_no_file(tmp_path: Path) -> None:
+    async def body() -> None:
+        journal = Journal()
+        settings = Settings(
+            path=None, hostname="gw.test", spool=tmp_path, listen=(ListenSettings(Address("127.0.0.1", 0)),)
+        )
+        spool = await Spool.open(tmp_path, clock=SystemClock(), journal=journal, reserve=0)
+        reception = Reception(settings, spool, clock=SystemClock(), journal=journal, timers=ReceptionTimers())
+        [address] = await reception.start()
+        incoming = tmp_path / "incoming"
+        for _ in range(20):
+            client = await connect(address)
+            await client.envelope()
+            assert (await client.say("DATA")).code == 354
+            await client.send(b"x" * 998 + b"\r\n" + b"y" * 200_000)
+            async with asyncio.timeout(10):
+                while not list(incoming.iterdir()):  # large content lies there while it comes
+                    await asyncio.sleep(0.001)
+            client.reset()
+            async with asyncio.timeout(10):
+                while list(incoming.iterdir()):
+                    await asyncio.sleep(0.001)
+        assert not spool.entries
+        await reception.stop(5)
+        await spool.close()
+        assert not list((tmp_path / "queue").iterdir())
+
+    asyncio.run(body())
+
+
 def test_ten_messages_of_twenty_megabyte_at_once_cost_less_than_sixteen(tmp_path: Path) -> None:
     program = Path(__file__).parent.parent / "support" / "reception_memory.py"
     done = subprocess.run(

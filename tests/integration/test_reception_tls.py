@@ -72,6 +72,23 @@ async def secured(door: Door, certificate: ListenerCertificate, source: str | No
     return client
 
 
+def test_s15_commands_ended_by_bare_lf_are_taken_from_the_signed_in_and_close_before(
+    certificate: ListenerCertificate, tmp_path: Path
+) -> None:
+    async def body() -> None:
+        async with tls_door(certificate, tmp_path) as door:
+            client = await secured(door, certificate)
+            await client.say("AUTH PLAIN " + plain("", "brno", "right"))
+            await client.send(b"NOOP\nMAIL FROM:<a@b.c>\n")
+            assert [(await client.answer()).code, (await client.answer()).code] == [250, 250]
+            stranger = await secured(door, certificate)
+            await stranger.send(b"NOOP\n")
+            assert (await stranger.answer()).code == 500
+            assert await stranger.is_closed()
+
+    asyncio.run(body())
+
+
 def test_s40_a_tls_hello_on_the_plain_port_is_closed_and_the_next_client_is_served() -> None:
     async def body() -> None:
         async with open_door() as door:

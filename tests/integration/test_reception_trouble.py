@@ -310,12 +310,16 @@ def test_s72_without_date_and_message_id_a_message_is_taken_as_it_is() -> None:
     asyncio.run(body())
 
 
-def test_s73_with_the_clock_in_1970_the_received_field_says_that_it_is_not_set() -> None:
+def test_s73_with_the_clock_in_1970_the_received_field_has_the_best_time_known_and_says_that_it_is_not_set() -> None:
     async def body() -> None:
-        async with open_door(clock=FakeClock(3600.0), clock_not_set=lambda: True) as door:
+        async with open_door(clock=FakeClock(3600.0), clock_not_set=lambda: 1_780_000_000.0) as door:
             client = await ready(door)
             assert (await client.data(b"x\r\n.\r\n")).code == 250
-            assert b"\r\n\tThu, 1 Jan 1970 01:00:00 +0000 (clock not set)\r\n" in door.spool.stored[0].received
+            assert b"\r\n\tThu, 28 May 2026 20:26:40 +0000 (clock not set)\r\n" in door.spool.stored[0].received
+        async with open_door(clock=FakeClock(1_780_000_000.0), clock_not_set=lambda: None) as door:
+            client = await ready(door)
+            assert (await client.data(b"x\r\n.\r\n")).code == 250
+            assert b"\r\n\tThu, 28 May 2026 20:26:40 +0000\r\n" in door.spool.stored[0].received
 
     asyncio.run(body())
 

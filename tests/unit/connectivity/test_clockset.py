@@ -16,6 +16,7 @@ from gateway.connectivity.clockset import (
     Standing,
     accept,
     decode,
+    earliest,
     encode,
     judge_clock,
     observe,
@@ -63,6 +64,13 @@ def test_a_clock_more_than_an_hour_before_the_floor_is_not_set() -> None:
     is_set, why = judge_clock(standing, standing.floor - MARGIN - 1)
     assert not is_set
     assert "it was later than" in why
+
+
+def test_the_best_time_known_is_the_latest_of_build_date_floor_and_an_operators_word() -> None:
+    assert earliest(Standing()) == BUILT
+    assert earliest(Standing(floor=BUILT - 1)) == BUILT
+    assert earliest(Standing(floor=BUILT + 1)) == BUILT + 1
+    assert earliest(Standing(floor=BUILT + 1, accepted=BUILT + 2)) == BUILT + 2
 
 
 def test_a_clock_in_the_future_moves_no_floor_before_it_has_run_for_a_day() -> None:

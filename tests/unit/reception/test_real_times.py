@@ -16,8 +16,10 @@ from gateway.events import Journal
 from gateway.reception.host import Host, Rules
 from gateway.reception.session import Session
 from gateway.reception.timers import ReceptionTimers
+from gateway.reception.tls import server_context
 from gateway.reception.users import UserRegister
 from tests.support.fakespool import FakeSpool
+from tests.support.servertls import make_listener_certificate
 from tests.support.users import write_users
 from tests.support.wire import LoopClock, StillLoop, Wire
 
@@ -128,6 +130,26 @@ def test_s61_half_close_after_the_dot_with_a_flush_of_ten_minutes_is_250_and_one
     assert b"\r\n250 2.0.0 queued as " in wire.said
     assert wire.is_lost
     assert len(office.spool.stored) == 1
+
+
+def test_s65_who_says_ehlo_in_plain_on_the_tls_port_is_closed_at_once_and_who_is_silent_after_ten_seconds(
+    office: Office, tmp_path: Path
+) -> None:
+    listener = ListenSettings(Address("127.0.0.1", 0), tls="implicit")
+    settings = Settings(path=None, hostname="gw.test", spool=tmp_path, listen=(listener,))
+    rules = Rules.of(settings, listener, server_context(make_listener_certificate(tmp_path).settings), None)
+    talker, silent, slow = (office.connect(LISTED, rules) for _ in range(3))
+    office.send(talker, b"EHLO client.example\r\n")
+    assert talker.is_lost
+    assert b"220" not in talker.said
+    for _ in range(9):
+        office.send(slow, b"\x16")
+        office.passes(1)
+    assert not silent.is_lost
+    office.passes(1.1)
+    assert silent.is_lost
+    assert slow.is_lost
+    assert silent.said == b""
 
 
 def test_s45_wrong_passwords_are_answered_after_1_2_4_8_and_16_seconds_and_the_address_blocked_for_10_minutes(
