@@ -133,6 +133,8 @@ class PasswordSource:
 
 @dataclass(frozen=True, slots=True)
 class RelaySettings:
+    """`direct`: no relay of the file; `host` is a domain, whose own hosts take its mail (`delivery.online: direct`)."""
+
     name: str
     host: str
     port: int = 25
@@ -142,6 +144,7 @@ class RelaySettings:
     user: str | None = None
     password: PasswordSource | None = None
     line: int = 0
+    direct: bool = False
 
 
 @dataclass(frozen=True, slots=True)

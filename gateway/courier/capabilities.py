@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 class Capabilities:
     """`sizes`: SIZE is understood; `size`: the largest message in octets, None for no limit said.
 
-    `rcpt_max`, `mail_max`: LIMITS (RFC 9422)."""
+    `rcpt_max`, `mail_max`: LIMITS (RFC 9422). `peer`: which of several hosts said so, where it is not the relay that the
+    session was asked for; empty where no host was asked at all.
+    """
 
     pipelining: bool = False
     chunking: bool = False
@@ -22,6 +24,7 @@ class Capabilities:
     auth: frozenset[str] = field(default_factory=frozenset)
     rcpt_max: int | None = None
     mail_max: int | None = None
+    peer: str | None = None
 
 
 def read_capabilities(text: str) -> Capabilities:

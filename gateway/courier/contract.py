@@ -17,7 +17,7 @@ from gateway.mail.outcome import Outcome, Reply
 Phase = Literal["waiting", "envelope", "content", "answer"]
 """Where a shipment is: taken and not begun, addresses, content, the relay's last word awaited."""
 
-Why = Literal["done", "unreachable", "refused", "tls", "auth", "busy", "broken", "setup", "damaged"]
+Why = Literal["done", "unreachable", "refused", "tls", "auth", "busy", "broken", "setup", "damaged", "names", "loop"]
 
 
 class Readable(Protocol):
@@ -83,6 +83,8 @@ class SessionEnd:
     broken       the connection was lost, went silent or talked nonsense after the greeting
     setup        the relay takes no mail from us at all (P9)
     damaged      a message holds octets that must not leave (P6); the others were sent
+    names        the name service cannot say now who takes mail for the domain (direct delivery)
+    loop         the domain's mail would come back to ourselves (direct delivery)
 
     `reached`: a greeting came. `took`: messages the relay accepted. Octets are those of the TCP stream; `resent` of them left
     more than once, in so many segments (0 where the kernel does not say).

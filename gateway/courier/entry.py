@@ -62,6 +62,7 @@ class Door:
         self._credentials = credentials
         without = relay.tls == "opportunistic" and asyncio.get_running_loop().time() < memory.no_tls
         self._wants_tls = relay.tls != "none" and not without
+        self.gave_up_tls = False  # it failed, and may be done without: the next try does
 
     async def enter(self) -> tuple[Wire, Capabilities]:
         """The connection and what the relay offers on it. Raises NoEntry; then `wire`, if any, is closed."""
@@ -187,6 +188,7 @@ class Door:
             text = failure_in_words(exc)
             if self.relay.tls == "opportunistic":
                 self.memory.no_tls = asyncio.get_running_loop().time() + DISTRUST
+                self.gave_up_tls = True
                 raise NoEntry("broken", f"{self.relay.host} {text}; the next session does without") from exc
             if isinstance(exc, ssl.SSLError):
                 raise TlsFailed(text) from exc

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -62,29 +63,70 @@ async def run_session(
     is kept of this relay between sessions; without it, everything is learned anew. `credentials`: systemd's folder.
     `nudge`: poked when a link changes.
     """
-    clock = asyncio.get_running_loop().time
-    started = clock()
     memory = memory if memory is not None else RelayMemory()
     door = Door(relay, memory, hostname=hostname, timers=timers, interface=interface, credentials=credentials)
+    return await run_through(None, iter((door,)), feed, timers=timers, interface=interface, stop=stop, nudge=nudge)
+
+
+async def run_through(
+    domain: str | None,
+    doors: Iterator[Door],
+    feed: Feed,
+    *,
+    timers: Timers,
+    interface: str | None = None,
+    stop: asyncio.Event | None = None,
+    nudge: Nudge | None = None,
+) -> SessionEnd:
+    """`run_session` behind the first of the doors that lets us in; the next is asked for only when one did not. `domain`:
+    whose doors they are, None where there is one and it is that of a relay."""
+    clock = asyncio.get_running_loop().time
+    started = clock()
+    closed: list[NoEntry] = []
+    end = SessionEnd("unreachable", f"{domain} has no host")
+    for door in doors:
+        end = await _behind(door, feed, closed, domain, timers, interface, stop, nudge)
+        if end.offers is not None or not closed or (stop is not None and stop.is_set()):
+            break
+    if domain is not None and closed and end.offers is None:
+        end = _all_closed(domain, closed, end)
+    return dataclasses.replace(end, seconds=clock() - started)
+
+
+async def _behind(
+    door: Door,
+    feed: Feed,
+    closed: list[NoEntry],
+    domain: str | None,
+    timers: Timers,
+    interface: str | None,
+    stop: asyncio.Event | None,
+    nudge: Nudge | None,
+) -> SessionEnd:
+    """One door; a NoEntry is added to `closed`."""
+    host, memory = door.relay.host, door.memory
     offers: Capabilities | None = None
     exchange: Exchange | None = None
     memory.open_sessions += 1
     try:
         wire, offers = await door.enter()
+        if domain is not None:
+            offers = dataclasses.replace(offers, peer=host)
         exchange = Exchange(wire, feed, offers, memory, timers, stop, _probe_of(wire, interface, timers.connect))
         with nudge.telling(exchange.suspect) if nudge is not None else contextlib.nullcontext():
             await exchange.run()
         exchange.learn()
-        why, text, reply, alarm = _judge_end(relay.host, exchange, wire)
+        why, text, reply, alarm = _judge_end(host, exchange, wire)
         if wire.lost is None:
             await _quit(wire, timers.quit)
         reached = True
     except NoEntry as exc:
+        closed.append(exc)
         why, text, reply, alarm, reached = exc.why, str(exc), exc.reply, exc.alarm, exc.reached
     except Exception as exc:  # the top of a session: what nobody foresaw must not stop the sending for good
         why, text, reply, alarm = (
             "broken",
-            f"the session with {relay.host} failed ({type(exc).__name__}: {exc})",
+            f"the session with {host} failed ({type(exc).__name__}: {exc})",
             None,
             True,
         )
@@ -102,7 +144,6 @@ async def run_session(
         took=exchange.accepted if exchange is not None else 0,
         octets_out=counted.sent,
         octets_in=counted.received,
-        seconds=clock() - started,
         alarm=alarm,
         offers=offers,
         line_works=door.wire is not None and door.wire.line_works,
@@ -110,6 +151,22 @@ async def run_session(
         segments_in=counted.segments_in,
         resent=counted.resent,
         ip_version=6 if door.wire is not None and door.wire.is_ipv6 else 4,
+    )
+
+
+def _all_closed(domain: str, closed: list[NoEntry], last: SessionEnd) -> SessionEnd:
+    """No host of the domain let us in. A stranger's trouble is no matter for an alarm."""
+    told = list(dict.fromkeys(str(exc) for exc in closed))
+    more = f"; and {len(told) - 2} more" if len(told) > 2 else ""
+    answered = [exc for exc in closed if exc.why != "unreachable"]
+    worst = answered[0] if answered else closed[0]
+    return dataclasses.replace(
+        last,
+        why=worst.why,
+        text=f"no way into {domain}: {'; '.join(told[:2])}{more}",
+        reply=worst.reply,
+        reached=any(exc.reached for exc in closed),
+        alarm=False,
     )
 
 

@@ -99,6 +99,7 @@ class Relay:
         family: socket.AddressFamily = socket.AF_INET,
         receive_buffer: int | None = None,
         host: str | None = None,
+        port: int = 0,
     ) -> None:
         self.script = dict(script or {})
         self.extensions = extensions
@@ -114,7 +115,7 @@ class Relay:
         self.unknown: frozenset[str] = frozenset()  # commands that it offers and does not know
         self.came = asyncio.Event()  # set at each message, for tests that wait
         self.visited = asyncio.Event()  # set at the first connection
-        self.port = 0
+        self.port = port
         self.host = host or ("::1" if family == socket.AF_INET6 else "127.0.0.1")
         self._family = family
         self._receive_buffer = receive_buffer
@@ -128,7 +129,7 @@ class Relay:
         if self._receive_buffer is not None:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((self.host, 0))
+        listener.bind((self.host, self.port))
         self._server = await asyncio.start_server(
             self._connected, sock=listener, limit=1 << 20, ssl=self.tls if self.implicit else None
         )
