@@ -38,6 +38,7 @@ from gateway.spool.spool import Spool
 
 if TYPE_CHECKING:
     from gateway.console.console import Console
+    from gateway.courier.direct import Direct
 
 SOCKET = "control.sock"
 
@@ -80,9 +81,11 @@ class App:
         waits: Waits | None = None,
         credentials: Path | None = None,
         system_bus: str | None = None,
+        direct: Direct | None = None,
     ) -> None:
         """`credentials`: the folder of `$CREDENTIALS_DIRECTORY` (systemd). `system_bus`: where NetworkManager is asked which
-        lines are metered; None: nowhere."""
+        lines are metered; None: nowhere. `direct`: who delivers directly, where the settings ask for it; by the name servers of
+        this machine and port 25 unless given."""
         self.settings, self.schedule = settings, schedule
         self._journal, self._read_files = journal, read_files
         self._clock = clock if clock is not None else SystemClock()
@@ -90,6 +93,7 @@ class App:
         self._credentials, self._system_bus = credentials, system_bus
         self._memories: dict[str, tuple[RelaySettings, RelayMemory]] = {}
         self._nudge = Nudge()
+        self._direct = direct
         self._stop = asyncio.Event()
         self._console: Console | None = None
         self._reopening: asyncio.Task[None] | None = None
@@ -274,7 +278,8 @@ class App:
             keys = ", ".join(str(key) for key in waiting)
             self._journal.record(Remark("configuration", f"not in force yet: {keys}"))
         if not self.settings.relays:
-            self._journal.record(Alarm("relay", "no relay configured: mail is accepted and waits"))
+            waits = "Offline mail waits" if self.settings.delivery_online == "direct" else "mail is accepted and waits"
+            self._journal.record(Alarm("relay", f"no relay configured: {waits}"))
 
     def _network_manager(self, on_change: Callable[[], None]) -> NetworkManager:
         assert self._system_bus is not None
@@ -311,6 +316,8 @@ class App:
             self._dispatcher.wake()
 
     def _sessions_to_add(self, relay: RelaySettings) -> int:
+        if relay.direct:
+            return 0 if self._direct is None else self._direct.room(relay.host)
         known, memory = self._memories.get(relay.name, (None, None))
         return max(0, memory.useful_sessions - memory.open_sessions) if memory is not None and known == relay else 0
 
@@ -318,6 +325,16 @@ class App:
         self, relay: RelaySettings, feed: Feed, *, link: str, interface: str | None, stop: asyncio.Event
     ) -> SessionEnd:
         del link
+        if relay.direct:
+            return await self._directly().session(
+                relay.host,
+                feed,
+                hostname=self.settings.hostname,
+                timers=self._waits.courier,
+                interface=interface,
+                stop=stop,
+                nudge=self._nudge,
+            )
         known, memory = self._memories.get(relay.name, (None, RelayMemory()))
         if known != relay:
             memory = RelayMemory()
@@ -333,6 +350,14 @@ class App:
             credentials=self._credentials,
             nudge=self._nudge,
         )
+
+    def _directly(self) -> Direct:
+        if self._direct is None:
+            from gateway.courier.direct import Direct  # with dnspython, some 6.5 MB that only direct delivery needs
+            from gateway.courier.names import Resolver
+
+            self._direct = Direct(Resolver())
+        return self._direct
 
 
 def _console_of(settings: Settings) -> tuple[Address, tuple[Path, Path] | None] | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 NOT_IN_FORCE: dict[str, tuple[str, ...]] = {
     "sources": ("[]",),
-    "delivery.online": ("relay",),
     "report_language": ("en",),
     "window.fetch": ("none", "[]"),
 }

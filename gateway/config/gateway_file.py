@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ class _Builder:
             given["links"] = self._links(top.get("links"))
         relays = self._relays(top.get("relays", ()))
         if "delivery" in top.values:
-            given |= top.get("delivery").only(delivery_online="online")
+            given |= self._delivery(top.get("delivery"))
         accept = self._accept(top.get("accept"))
         inside = self._inside(top.get("inside"))
         if accept.domains and "inside" not in top.keys:
@@ -165,6 +166,12 @@ class _Builder:
         if block is None or not {"certificate", "key"} <= block.values.keys():
             return None
         return CertificateSettings(self._path(block.get("certificate")), self._path(block.get("key")), block.line)
+
+    def _delivery(self, block: Fields) -> dict[str, Any]:
+        if block.values.get("online") == "direct" and find_spec("dns") is None:
+            hint = "install it: pip install 'tidegate[direct]'; or write online: relay."
+            self._wrong(block, "online", '"online: direct" needs dnspython, which is not installed', hint)
+        return block.only(delivery_online="online")
 
     def _accept(self, block: Fields | None) -> AcceptSettings:
         if block is None:

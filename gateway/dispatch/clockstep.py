@@ -38,8 +38,9 @@ def waiting_too_long(entries: Iterable[Entry], now: float, queue: QueueSettings,
     return [
         entry.id
         for entry in entries
-        if (entry.due is not None or entry.inside_due is not None)  # most of a long queue was never tried
-        and max(entry.due or now, entry.inside_due or now) > latest_due(now, queue, doubt=entry.doubt)
+        if (entry.due is not None or entry.inside_due is not None or entry.dues)  # most of a long queue was never tried
+        and max(due or now for due in (entry.due, entry.inside_due, *(entry.dues or ())))
+        > latest_due(now, queue, doubt=entry.doubt)
         and (not at_start or (entry.last_try is not None and entry.last_try > now + SLIGHT))
     ]
 
@@ -53,6 +54,9 @@ def with_sooner_tries(now: float, queue: QueueSettings) -> Callable[[Record], No
             record.due = min(record.due, latest)
         if record.inside_due is not None:
             record.inside_due = min(record.inside_due, latest)
+        for recipient in record.recipients:
+            if recipient.due is not None:
+                recipient.due = min(recipient.due, latest)
         if record.last_try is not None:
             record.last_try = min(record.last_try, now)
 

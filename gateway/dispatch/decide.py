@@ -6,11 +6,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 
 from gateway.dispatch.budgets import after_budget, budget_words, over_budget
 from gateway.dispatch.explaining import Trace, line_of, note, rule_of, when
-from gateway.dispatch.facts import Check, Decision, Go, MessageFacts, NextTry, Raise, Situation, Wait
+from gateway.dispatch.facts import (
+    Check,
+    Decision,
+    Go,
+    MessageFacts,
+    NextTry,
+    Raise,
+    Situation,
+    Wait,
+    directions,
+    is_direct,
+)
 from gateway.dispatch.openings import (
     NEVER,
     admission,
@@ -52,9 +64,37 @@ def decide(message: MessageFacts, situation: Situation, trace: Trace = None) -> 
         note(trace, "mode", "ok", f"{s.mode}: {s.mode_why}", *line_of(s, "mode"))
     if message.route == "inside":
         return _inside(message, s, trace)
-    if not s.settings.relays:
+    if not s.settings.relays and not is_direct(s):
         note(trace, "relay", "stop", "no relay configured", *line_of(s, "relays"))
         return Wait(NEVER, "no relay configured")
+    if is_direct(s):
+        message, *others = directions(message, s)
+        if others:
+            return _soonest((message, *others), s, trace)
+    return _outwards(message, s, trace)
+
+
+def _soonest(ways: Sequence[MessageFacts], s: Situation, trace: Trace) -> Decision:
+    """Of a message that goes to several domains by itself: what leaves first speaks for the whole."""
+    best: Decision | None = None
+    for part in ways:
+        note(trace, "to", "ok", f"for its recipients at {part.domain or 'no domain'}")
+        verdict = _outwards(part, s, trace)
+        if best is None or _order(verdict) < _order(best):
+            best = verdict
+    assert best is not None  # there is no message to nobody
+    return best
+
+
+def _order(verdict: Decision) -> tuple[int, float]:
+    if isinstance(verdict, Go):
+        return 0, 0.0
+    if isinstance(verdict, Raise):
+        return 1, 0.0
+    return (3 if verdict.next_try.kind == "never" else 2), verdict.next_try.at or 0.0
+
+
+def _outwards(message: MessageFacts, s: Situation, trace: Trace) -> Decision:
     if message.push is not None:
         return _pushed(message, s, trace)
     if s.mode == "online":

@@ -25,7 +25,19 @@ from gateway.dispatch.calls import STATE as CALLED
 from gateway.dispatch.calls import make_calls
 from gateway.dispatch.conditions import Conditions
 from gateway.dispatch.decide import GRACE, decide, fits_no_opening
-from gateway.dispatch.facts import Decision, Go, MessageFacts, Mode, OpenWindow, Raise, Situation, Wish, facts_of_entry
+from gateway.dispatch.facts import (
+    Decision,
+    Go,
+    MessageFacts,
+    Mode,
+    OpenWindow,
+    Raise,
+    Situation,
+    Wish,
+    directions,
+    facts_of_entry,
+    together,
+)
 from gateway.dispatch.keeping import StateKeeper
 from gateway.dispatch.meter import Meter
 from gateway.dispatch.order import order_key
@@ -243,16 +255,19 @@ class Dispatcher:
         the wish allows it. Returns them, with the way they go."""
         situation = self.situation()
         going: list[tuple[str, Go | Raise]] = []
+        relays: set[str] = set()
         for item in ids:
             entry = self._spool.entries.get(item)
             if entry is None or entry.claimed:
                 continue
-            verdict = decide(facts_of_entry(entry, wish, "outside" if entry.outside else "inside"), situation)
-            if isinstance(verdict, Go | Raise):
+            facts = facts_of_entry(entry, wish, "outside" if entry.outside else "inside")
+            ways = [v for part in directions(facts, situation) if isinstance(v := decide(part, situation), Go | Raise)]
+            if ways:
                 self._wishes[item] = wish
-                going.append((item, verdict))
+                going.append((item, min(ways, key=lambda way: isinstance(way, Raise))))
+                relays.update(way.relay.name for way in ways if isinstance(way, Go))
         if going:
-            for name in {go.relay.name for _, go in going if isinstance(go, Go)}:
+            for name in relays:
                 self.sessions.troubles.waive(name)
             self._fresh.update(item for item, _ in going)
             self._wake.set()
@@ -401,6 +416,10 @@ class Dispatcher:
                 self._offer(facts_of_entry(entry, wish, "inside"), situation)
 
     def _offer(self, message: MessageFacts, situation: Situation) -> None:
+        for part in directions(message, situation):
+            self._offer_part(part, situation)
+
+    def _offer_part(self, message: MessageFacts, situation: Situation) -> None:
         verdict = decide(message, situation)
         if isinstance(verdict, Go):
             first = fits_no_opening(message, situation, verdict)
@@ -409,7 +428,7 @@ class Dispatcher:
         elif isinstance(verdict, Raise):
             self.calls.want(verdict)
         elif verdict.wake is not None:
-            if verdict.wake == message.due:
+            if verdict.wake == message.due or message.domain is not None:
                 heapq.heappush(self._dues, (verdict.wake, message.id))
             elif self._wake_at is None or verdict.wake < self._wake_at:
                 self._wake_at = verdict.wake
@@ -417,8 +436,9 @@ class Dispatcher:
     def _waiting(self) -> Iterator[MessageFacts]:
         return (self.facts(entry) for entry in self._spool.entries.values() if entry.outside and not entry.claimed)
 
-    def recheck(self, items: Sequence[str], route: Route) -> dict[str, Go]:
-        """At the moment of sending: which of these may still leave, and which way."""
+    def recheck(self, items: Sequence[str], route: Route, way: tuple[str, str]) -> dict[str, Go]:
+        """At the moment of sending: which of these may still leave, and which way. `way`: link and relay of the lane that asks;
+        of several domains of a message all that go this way go together."""
         going: dict[str, Go] = {}
         if self._stopping:
             return going
@@ -427,17 +447,21 @@ class Dispatcher:
             entry = self._spool.entries.get(item)
             if entry is None or entry.claimed or not (entry.outside if route == "outside" else entry.inside):
                 continue
-            verdict = decide(facts_of_entry(entry, self._wishes.get(item), route), situation)
-            if isinstance(verdict, Go):
-                going[item] = verdict
+            facts = facts_of_entry(entry, self._wishes.get(item), route)
+            ways = [go for part in directions(facts, situation) if isinstance(go := decide(part, situation), Go)]
+            if ways:
+                going[item] = together(ways, way)
         return going
 
     # -- what sessions ask ---------------------------------------------------------------------------------------
 
     def session_over(self, offered: set[str], end: SessionEnd) -> None:
-        """An operator's wish ends with the session that tried it."""
+        """An operator's wish ends with the session that tried it; what waits for another session keeps it."""
+        waiting = (self.sessions.waiting() | self._fresh) if self._wishes else set()
+        if end.why != "done":
+            waiting -= offered
         for item, wish in tuple(self._wishes.items()):
-            if (item not in offered or end.why != "done") and not (wish.may_dial and self.calls.is_calling):
+            if item not in waiting and not (wish.may_dial and self.calls.is_calling):
                 del self._wishes[item]
                 self._fresh.add(item)
         if self._conditions.session_ended():

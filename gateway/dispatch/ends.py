@@ -13,15 +13,16 @@ FEWEST_ATTEMPTS = 3
 EXPIRED_REPLY = "delivery time expired"
 
 
-def has_expired(record: Record, queue: QueueSettings) -> str | None:
+def has_expired(record: Record, queue: QueueSettings, attempts: int | None = None) -> str | None:
     """Why it ends now, None if it does not: `give_up_after` of opportunity *and* three real attempts, or `max_attempts`.
 
     An office cut off for a month bounces nothing: time without a line is no opportunity, and a try that reached nobody is
-    no attempt.
+    no attempt. `attempts`: the real ones for the recipients in question, where those are not all.
     """
-    if queue.max_attempts is not None and record.attempts >= queue.max_attempts:
-        return f"given up after {record.attempts} attempts"
-    if record.attempts >= FEWEST_ATTEMPTS and record.opportunity >= queue.give_up_after:
+    attempts = record.attempts if attempts is None else attempts
+    if queue.max_attempts is not None and attempts >= queue.max_attempts:
+        return f"given up after {attempts} attempts"
+    if attempts >= FEWEST_ATTEMPTS and record.opportunity >= queue.give_up_after:
         return EXPIRED_REPLY
     return None
 

@@ -5,11 +5,12 @@ What is made anew for each message at each asking is a struct (made in C): a lon
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.config.settings import RelaySettings, Settings
 from gateway.connectivity.ledger import BudgetState
@@ -34,7 +35,10 @@ class Wish:
 
 
 class MessageFacts(msgspec.Struct, frozen=True, gc=False):
-    """One message as the decision sees it, on one of its routes: recipients inside wait for no line (DESIGN section 6)."""
+    """One message as the decision sees it, on one of its routes: recipients inside wait for no line (DESIGN section 6).
+
+    `domains`, `dues`: as in the index entry. `domain`: the facts are those of that one alone (see `directions`).
+    """
 
     id: str
     created: float
@@ -52,6 +56,9 @@ class MessageFacts(msgspec.Struct, frozen=True, gc=False):
     route: Route = "outside"
     deliver_by: float | None = None  # its sender's deadline (RFC 2852)
     is_over: bool = False  # nobody is left to be served; a report is yet to be made
+    domains: tuple[str, ...] = ()
+    dues: tuple[float | None, ...] | None = None
+    domain: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +66,15 @@ class RelayTrouble:
     """A relay that failed as a whole: nobody's message is to blame, all that would go through it waits.
 
     `stubborn` trouble (a refused login, a set-up that is wrong) waits its time out even when an opening begins, so that no
-    account is locked by many tries (CASES C22).
+    account is locked by many tries (CASES C22). `keeps`: trouble of a domain that no relay is to be bothered with (yet): its
+    mail waits for the domain itself.
     """
 
     until: float
     since: float
     why: str
     stubborn: bool = False
+    keeps: bool = False
 
 
 Phase = Literal["down", "calling", "raised", "hanging up"]
@@ -139,12 +148,16 @@ class Check:
 
 
 class Go(msgspec.Struct, frozen=True, gc=False):
-    """It may leave now: over this link, through this relay, in this opening (None: Online, or an operator's wish)."""
+    """It may leave now: over this link, through this relay, in this opening (None: Online, or an operator's wish).
+
+    `domains`: for its recipients there; None for all of the route.
+    """
 
     link: str
     relay: RelaySettings
     opening: Opening | None
     route: Route = "outside"
+    domains: frozenset[str] | None = None
 
 
 class Wait(msgspec.Struct, frozen=True, gc=False):
@@ -183,26 +196,37 @@ def facts_of_entry(entry: Entry, wish: Wish | None, route: Route) -> MessageFact
         route=route,
         deliver_by=entry.deliver_by,
         is_over=not (entry.outside or entry.inside),
+        domains=entry.domains if route == "outside" else (),
+        dues=entry.dues,
     )
 
 
 def facts_of(record: Record, *, claimed: bool = False, push: Push | None = None) -> MessageFacts:
     """The facts of a message from its record; the same as from its index entry, and its hold note besides."""
     route: Route = "outside" if record.pending_on("outside") else "inside"
-    return MessageFacts(
-        id=record.id,
-        created=record.created,
-        size=record.size,
-        message_class=record.message_class,
-        held=record.held,
-        claimed=claimed,
-        due=record.due if route == "outside" else record.inside_due,
-        last_try=record.last_try,
-        tries=record.tries,
-        doubt=record.doubt is not None,
-        hold_note=record.hold_note,
-        push=push,
-        route=route,
-        deliver_by=record.deliver_by,
-        is_over=not record.pending,
+    facts = facts_of_entry(Entry(record), None if push is None else Wish(push), route)
+    return replace(facts, claimed=claimed, hold_note=record.hold_note)
+
+
+def is_direct(s: Situation) -> bool:
+    """Is mail delivered directly at this moment? Online, where the settings say so; Offline is always the relay."""
+    return s.mode == "online" and s.settings.delivery_online == "direct"
+
+
+def directions(message: MessageFacts, s: Situation) -> tuple[MessageFacts, ...]:
+    """The message once for each way that is decided for itself: as it is through relays, by domain where it goes directly."""
+    if not message.domains or message.domain is not None or not is_direct(s):
+        return (message,)
+    dues = message.dues or (None,) * len(message.domains)
+    return tuple(
+        replace(message, domain=domain, due=message.due if due is None else due)
+        for domain, due in zip(message.domains, dues, strict=True)
     )
+
+
+def together(ways: Sequence[Go], way: tuple[str, str]) -> Go:
+    """Of the ways of one message those over this link and relay, as one for all their domains; else the first of all."""
+    here = [go for go in ways if (go.link, go.relay.name) == way]
+    if len(here) < 2:
+        return (here or ways)[0]
+    return replace(here[0], domains=frozenset().union(*(go.domains or () for go in here)))

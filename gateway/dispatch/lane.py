@@ -104,6 +104,11 @@ class Lane:
                 task.cancel()
 
     @property
+    def first(self) -> Key:
+        """The key of the next to leave; only where there is one."""
+        return self.heap[0][0]
+
+    @property
     def first_is_urgent(self) -> bool:
         """The next to leave is of class urgent (the first figure of its key)."""
         return bool(self.heap) and self.heap[0][0][0] == 0
@@ -150,14 +155,16 @@ class LaneFeed:
         self._some_ahead, self._most_ahead = 1, most_ahead
         self._wired: set[str] = set()
         self._relay_reports = False
+        self._peer: str | None = None  # the host that answers, where the way is to a domain
         self.interrupted = False
+        self.is_done = False  # there was nothing more to take: we ended the session, not the relay
         self.taken = 0
         self.put_off: set[str] = set()  # came back without the relay having answered MAIL for its own sake
         self.idle = 0.0  # seconds spent waiting for mail, not sending it
 
     async def take(self, offers: Capabilities) -> Shipment | None:
         """The next message that may leave at this moment, claimed; None when there is none (after a short linger)."""
-        self._relay_reports = offers.dsn
+        self._relay_reports, self._peer = offers.dsn, offers.peer
         while not self._lane.stop.is_set():
             await self._settler.room_for_one(MOST_UNSETTLED)
             if self._ahead:
@@ -167,7 +174,8 @@ class LaneFeed:
             elif chosen := self._choose():
                 await self._claim_ahead(chosen)
             elif not await self._more():
-                return None
+                break
+        self.is_done = True
         return None
 
     def _choose(self) -> dict[str, Go]:
@@ -233,7 +241,7 @@ class LaneFeed:
         self._taken[item] = (claim, go)
         self.taken += 1
         self._settler.unsettled += 1
-        envelope = _envelope(record, go.route)
+        envelope = _envelope(record, go)
         to = tuple(recipient.address for recipient in envelope.recipients)
         self._sending[item] = Sending(
             item, record.size, record.reverse_path, to, self._lane.relay.name, self._lane.link, self._clock.now()
@@ -266,10 +274,11 @@ class LaneFeed:
         if any(isinstance(outcome, Delivered) for outcome in outcomes):
             self.record.sent += 1
             self._succeeded()
-        settled = Settlement(
-            claim, tuple(outcomes), self._lane.relay.name, self._opportunity(go), go.route, self._relay_reports
-        )
-        self._settler.put(settled)
+        self._settler.put(self._settlement(claim, go, tuple(outcomes)))
+
+    def _settlement(self, claim: Claim, go: Go, outcomes: tuple[Outcome, ...]) -> Settlement:
+        relay = self._lane.relay.name if self._peer is None else self._peer
+        return Settlement(claim, outcomes, relay, self._opportunity(go), go.route, self._relay_reports, go.domains)
 
     def heard(self, id: str, lines: tuple[str, ...]) -> None:
         """What was said about a message that did not go well."""
@@ -288,14 +297,15 @@ class LaneFeed:
             claim, go = self._taken.pop(item)
             self._sending.pop(item, None)
             if item in self._wired:
-                pending = claim.record.pending_on(go.route)
+                pending = claim.record.pending_on(go.route, go.domains)
                 doubt = tuple(Unconfirmed("the session ended by a fault of ours") for _ in pending)
-                self._settler.put(Settlement(claim, doubt, self._lane.relay.name, self._opportunity(go), go.route))
+                self._settler.put(self._settlement(claim, go, doubt))
             else:
                 self._settler.unsettled -= 1
                 self._spool.give_back(claim)
 
 
-def _envelope(record: Record, route: Route) -> Envelope:
-    recipients = tuple(Recipient(r.address, r.notify, r.orcpt) for r in record.pending_on(route))
+def _envelope(record: Record, go: Go) -> Envelope:
+    pending = record.pending_on(go.route, go.domains)
+    recipients = tuple(Recipient(r.address, r.notify, r.orcpt) for r in pending)
     return Envelope(record.reverse_path, recipients, record.body, record.smtputf8, record.ret, record.envid)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,12 +52,16 @@ def apply_outcomes(
     queue: QueueSettings,
     opportunity: Opportunity,
     route: Route = "outside",
+    domains: Container[str] | None = None,
 ) -> Applied:
-    """Write the outcomes, one for each recipient pending on the route, in order, into the record.
+    """Write the outcomes, one for each recipient pending on the route (and in these domains), in order, into the record.
+
+    An attempt for some domains alone sets the Next Try of their recipients, and no other's. `relay`: who answered, empty
+    where nobody was asked.
 
     Raises ValueError if their number differs: a courier that loses count must not mark anybody as delivered.
     """
-    pending = record.pending_on(route)
+    pending = record.pending_on(route, domains)
     if len(pending) != len(outcomes):
         raise ValueError(f"{record.id}: {len(outcomes)} outcomes for {len(pending)} recipients")
     delivered: list[tuple[RecipientRecord, Reply]] = []
@@ -66,7 +70,7 @@ def apply_outcomes(
     doubtful: list[tuple[RecipientRecord, str]] = []
     is_real = False
     for recipient, outcome in zip(pending, outcomes, strict=True):
-        recipient.relay = relay
+        recipient.relay = relay or None
         recipient.at = now
         match outcome:
             case Delivered(reply):
@@ -90,12 +94,25 @@ def apply_outcomes(
     record.tries += 1
     record.last_try = now
     if is_real:
-        record.attempts += 1
+        if domains is None:
+            record.attempts += 1
+        else:
+            for recipient in pending:
+                recipient.attempts += 1
+            record.attempts = max(record.attempts, *(recipient.attempts for recipient in pending))
         if route == "outside":
             _count_opportunity(record, opportunity)
-    interval = record.interval if route == "outside" else record.inside_interval
+    if domains is not None:
+        interval = max((recipient.interval or 0.0 for recipient in pending), default=0.0) or None
+    else:
+        interval = record.interval if route == "outside" else record.inside_interval
     due, interval = _next_try(record, deferred, doubtful, now, queue, is_real, interval)
-    if route == "outside":
+    if domains is not None:
+        for recipient in pending:
+            recipient.due, recipient.interval = due, interval
+        if doubtful and due is not None:  # through a relay too it waits for its ten minutes
+            record.due = max(record.due or due, due)
+    elif route == "outside":
         record.due, record.interval = due, interval
     else:
         record.inside_due, record.inside_interval = due, interval
@@ -143,7 +160,7 @@ def _count_opportunity(record: Record, opportunity: Opportunity) -> None:
         record.uptime_mark = opportunity.uptime
 
 
-TroubleKind = Literal["unreachable", "broken", "stubborn"]
+TroubleKind = Literal["unreachable", "broken", "stubborn", "names", "loop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +177,11 @@ def next_trouble(
     """The relay failed as a whole: when it is tried again.
 
     `broken`: the line went in the middle; 5 s doubling to a minute. `unreachable`: the retry interval doubling to its
-    ceiling; a line that broke and is still away stays in the shorter rhythm. `stubborn`: to an hour at most.
+    ceiling; a line that broke and is still away stays in the shorter rhythm. `stubborn`: to an hour at most. `names`: as
+    unreachable; `loop`: as stubborn.
+
+    `keeps` in what is returned says whether such trouble of a domain is (still) its own: the line that breaks, until that has
+    happened for a minute, the name service's first failure, and mail that a relay would only send back to us.
     """
     if kind == "unreachable" and before is not None and before.kind == "broken":
         kind = "broken"
@@ -168,6 +189,11 @@ def next_trouble(
         "broken": (BREAK_WAIT, BREAK_CEILING),
         "unreachable": (queue.retry_interval, queue.retry_ceiling),
         "stubborn": (queue.retry_interval, max(queue.retry_interval, STUBBORN_CEILING)),
+        "loop": (queue.retry_interval, max(queue.retry_interval, STUBBORN_CEILING)),
+        "names": (queue.retry_interval, queue.retry_ceiling),
     }[kind]
     interval = min(ceiling, before.interval * 2) if before is not None and before.kind == kind else first
-    return TroubleCount(kind, interval), RelayTrouble(now + interval, now, why, stubborn=kind == "stubborn")
+    is_first = before is None or before.kind != kind
+    keeps = kind == "loop" or (kind == "names" and is_first) or (kind == "broken" and interval < ceiling)
+    trouble = RelayTrouble(now + interval, now, why, stubborn=kind in ("stubborn", "loop"), keeps=keeps)
+    return TroubleCount(kind, interval), trouble

@@ -11,13 +11,14 @@ from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
-from gateway.clock import Clock
+from gateway.clock import Clock, iso
 from gateway.config.settings import RelaySettings, Settings
 from gateway.connectivity.monitor import Monitor
 from gateway.courier.capabilities import Capabilities
 from gateway.courier.contract import Feed, SessionEnd
 from gateway.dispatch.conversations import Conversations
-from gateway.dispatch.facts import Go
+from gateway.dispatch.crowd import next_domains, others_wait
+from gateway.dispatch.facts import Go, RelayTrouble
 from gateway.dispatch.lane import MOST_AHEAD, Lane, LaneFeed, Sending, SessionRecord
 from gateway.dispatch.meter import Meter, used_octets
 from gateway.dispatch.order import Key
@@ -26,7 +27,7 @@ from gateway.dispatch.settler import Settler
 from gateway.dispatch.speed import SpeedBook
 from gateway.dispatch.troubles import Troubles, trouble_kind
 from gateway.errors import GatewayError
-from gateway.events import Alarm, HeldItem, Journal, SessionEnded
+from gateway.events import Alarm, HeldItem, Journal, Remark, SessionEnded
 from gateway.spool.record import Record, Route
 from gateway.spool.spool import Spool
 
@@ -62,8 +63,8 @@ class Director(Protocol):
 
     settings: Settings
 
-    def recheck(self, items: Sequence[str], route: Route) -> dict[str, Go]:
-        """At the moment of sending: those that may still go, and which way."""
+    def recheck(self, items: Sequence[str], route: Route, way: tuple[str, str]) -> dict[str, Go]:
+        """At the moment of sending: those that may still go, and which way. `way`: link and relay of the lane that asks."""
         ...
 
     def item_changed(self, item: str) -> None: ...
@@ -79,7 +80,7 @@ class Director(Protocol):
     def window_name(self) -> str | None: ...
 
     def session_over(self, offered: set[str], end: SessionEnd) -> None:
-        """A session has ended; `offered` are the messages that still wait in its lane."""
+        """A session has ended; `offered` are the messages that it left in its lane."""
         ...
 
 
@@ -139,21 +140,41 @@ class Sessions:
             lane = self._lanes[name] = Lane(go.link, go.relay, route=go.route)
         lane.offer(key, item)
 
+    def waiting(self) -> set[str]:
+        """Messages that a session will take, or is sending."""
+        return set(self.sending).union(*(lane.offered for lane in self._lanes.values()))
+
     def forget(self, item: str) -> None:
         """The message has ended."""
         self.suspects.discard(item)
         self._breaks.pop(item, None)
 
     def start(self) -> None:
-        """A session for each lane that has mail and none."""
-        for lane in self._lanes.values():
-            if not lane.heap or self._stopping:
+        """A session for each lane that has mail and none; of those to domains, for as many as the line bears."""
+        if self._stopping:
+            return
+        lanes = [lane for lane in self._lanes.values() if not lane.relay.direct]
+        if len(lanes) < len(self._lanes):
+            lanes += self._domains_to_start()
+        for lane in lanes:
+            if not lane.heap:
                 continue
             if not lane.tasks:
                 lane.stop, lane.cut = asyncio.Event(), False
                 self._start(lane)
             elif lane.first_is_urgent and self._is_behind_a_large_one(lane):
                 self._start(lane)
+
+    def _domains_to_start(self) -> list[Lane]:
+        """Lanes to domains without mail and session are forgotten on the way: there are as many as people write to."""
+        idle = [name for name, lane in self._lanes.items() if lane.relay.direct and not lane.heap and not lane.tasks]
+        for name in idle:
+            del self._lanes[name]
+        busy = [lane for lane in self._lanes.values() if lane.relay.direct and lane.tasks]
+        speeds = self.speeds.known(self._director.settings.links)
+        for link in dict.fromkeys(lane.link for lane in self._lanes.values()):
+            busy += next_domains(self._lanes.values(), link, speeds.get(link))
+        return busy
 
     def _start(self, lane: Lane) -> None:
         task = self._spawn(self._session(lane))
@@ -171,6 +192,8 @@ class Sessions:
     def _more_if_it_pays(self, lane: Lane) -> None:
         """The first success: further sessions hide each other's round trips, where the relay makes us wait for each."""
         if lane.heap and self._may_join(lane) and not self._stopping and not lane.stop.is_set():
+            if lane.relay.direct and others_wait(self._lanes.values(), lane):
+                return
             for _ in range(min(self._run_session.room(lane.relay), len(lane.heap))):
                 self._start(lane)
 
@@ -246,7 +269,7 @@ class Sessions:
             self._clock,
             self._journal,
             lambda items: self._go_of_lane(items, lane),
-            lambda: self._director.linger(lane.link),
+            lambda: self._linger(lane),
             self._director.opportunity,
             self.sending,
             record,
@@ -282,6 +305,11 @@ class Sessions:
         self._session_over(lane, feed, record, end)
         return end
 
+    def _linger(self, lane: Lane) -> float:
+        if lane.relay.direct and others_wait(self._lanes.values(), lane):
+            return 0.0
+        return self._director.linger(lane.link)
+
     def _broken_in(self, item: str) -> str | None:
         """The line broke in the middle of this one's content; a sentence, once that has happened often."""
         self._breaks[item] += 1
@@ -291,9 +319,10 @@ class Sessions:
         return f"the line broke {self._breaks[item]} times in the middle of it: perhaps it is up too short for this message"
 
     def _go_of_lane(self, items: Sequence[str], lane: Lane) -> dict[str, Go]:
-        going = self._director.recheck(items, lane.route)
+        way = (lane.link, lane.relay.name)
+        going = self._director.recheck(items, lane.route, way)
         for item, go in tuple(going.items()):
-            if (go.link, go.relay.name) != (lane.link, lane.relay.name):
+            if (go.link, go.relay.name) != way:
                 del going[item]
                 self._director.item_changed(item)  # another way has become the better one
         return going
@@ -317,19 +346,20 @@ class Sessions:
                 record.money,
             )
         )
+        left = set(lane.offered)
         if not self._stopping and not lane.cut:
             self._judge_session(lane, feed, end)
-        self._director.session_over(lane.offered, end)
+        self._director.session_over(left, end)
 
     def _judge_session(self, lane: Lane, feed: LaneFeed, end: SessionEnd) -> None:
         """What the session showed of the relay and of the link, which counts more than any probe (DESIGN section 6)."""
-        relay = lane.relay.name
+        relay, is_direct = lane.relay.name, lane.relay.direct
         if lane.loop is not None:
             end = replace(end, why="setup", text=lane.loop, alarm=True)
             lane.loop = lane.loop if lane.tasks else None
-        if end.alarm:
+        if end.alarm and not is_direct:
             self._journal.record(Alarm(relay, end.text))
-        if end.offers is not None:
+        if end.offers is not None and not is_direct:
             self.offers[relay] = end.offers
         if end.why == "setup":
             self.suspects |= feed.put_off
@@ -346,20 +376,40 @@ class Sessions:
             self._director.reconsider()
             return
         self._quick_again = False
-        # What was told to end (the line fell, the mode changed) took nothing because of us, however much waits by now.
-        idle = feed.taken == 0 and bool(lane.heap) and not lane.stop.is_set()
+        # What was told to end (the line fell, the mode changed), or found nothing to take, took nothing because of us, however
+        # much waits by now.
+        idle = feed.taken == 0 and bool(lane.heap) and not (lane.stop.is_set() or feed.is_done)
         kind = trouble_kind(end, interrupted=feed.interrupted, idle_while_mail_waits=idle)
         if kind is None:
             if self.troubles.succeeded(relay):
                 self._director.reconsider()
-            self._monitor.session_succeeded(lane.link, relay)
+            if end.reached or not is_direct:
+                self._monitor.session_succeeded(lane.link, relay)
             return
         trouble = self.troubles.failed(relay, kind, end.text, self._clock.now(), self._director.settings.queue)
+        if is_direct:
+            self._tell_of_domain(lane, end, trouble)
+            for item in lane.offered:
+                self._director.item_changed(item)
+            lane.clear()
+            return
         if end.why in ("unreachable", "broken"):
             self._monitor.session_failed(lane.link, relay, end.text, trouble.until)
         else:
             self._monitor.session_succeeded(lane.link, relay)
         self._director.reconsider()
+
+    def _tell_of_domain(self, lane: Lane, end: SessionEnd, trouble: RelayTrouble) -> None:
+        """A domain cannot be reached by itself. That says nothing of the line; a person must see to it only where no relay
+        takes its mail and waiting does not help."""
+        if end.reached:
+            self._monitor.session_succeeded(lane.link, lane.relay.name)
+        if trouble.keeps or not self._director.settings.relays:
+            if end.alarm:
+                self._journal.record(Alarm(lane.relay.name, end.text))
+            return
+        until = iso(trouble.until)
+        self._journal.record(Remark(lane.relay.name, f"{end.text}; its mail goes through a relay until {until}"))
 
     def looped(self, item: str) -> bool:
         """What we sent under this ID came straight to our own door: its relay is this gateway (CASES C26). The message is held,

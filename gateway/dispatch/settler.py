@@ -30,12 +30,15 @@ GATHERED, GATHER = 8, 0.003
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
+    """`relay`: who answered; empty where no server was asked."""
+
     claim: Claim
     outcomes: tuple[Outcome, ...]
     relay: str
     opportunity: Opportunity
     route: Route = "outside"
     relay_reports: bool = False  # it offers DSN, so that success is its to report
+    domains: frozenset[str] | None = None  # it was an attempt for the recipients there alone
 
 
 class Settler:
@@ -131,8 +134,9 @@ class Settler:
             queue=self._settings().queue,
             opportunity=settlement.opportunity,
             route=settlement.route,
+            domains=settlement.domains,
         )
-        applied = self._give_up(record, applied)
+        applied = self._give_up(record, applied, by_domain=settlement.domains is not None)
         for recipient, _ in applied.failed:
             # What is a report itself, or has no sender, is not told either: it waits to be set aside.
             recipient.untold = wanted("failed", recipient, record) or not may_report(record)
@@ -142,10 +146,11 @@ class Settler:
             self._on_late(record.id)
         return _events(record, settlement.relay, applied)
 
-    def _give_up(self, record: Record, applied: Applied) -> Applied:
+    def _give_up(self, record: Record, applied: Applied, *, by_domain: bool) -> Applied:
         """After an attempt that failed for somebody: is their time up? (DESIGN section 8)"""
         tried = (*applied.deferred, *applied.doubtful)
-        why = has_expired(record, self._settings().queue) if tried and self._clock_is_set() else None
+        attempts = max((r.attempts for r, _ in tried), default=0) if by_domain else None
+        why = has_expired(record, self._settings().queue, attempts) if tried and self._clock_is_set() else None
         if why is None:
             return applied
         expired = []
@@ -167,9 +172,10 @@ class Settler:
 def _events(record: Record, relay: str, applied: Applied) -> list[Event]:
     """What failed and is yet to be told is told to the log with its report."""
     events: list[Event] = [DeliveredTo(record.id, r.address, relay, str(reply)) for r, reply in applied.delivered]
-    events += [FailedTo(record.id, r.address, relay, str(reply)) for r, reply in applied.failed if not r.untold]
-    events += [DeferredTo(record.id, r.address, relay, reason, record.due) for r, reason in applied.deferred]
+    events += [FailedTo(record.id, r.address, relay or None, str(reply)) for r, reply in applied.failed if not r.untold]
+    events += [DeferredTo(record.id, r.address, relay, reason, r.due or record.due) for r, reason in applied.deferred]
     if applied.doubtful:
         addresses = tuple(r.address for r, _ in applied.doubtful)
-        events.append(InDoubt(record.id, addresses, relay, applied.doubtful[0][1], record.due))
+        first, reason = applied.doubtful[0]
+        events.append(InDoubt(record.id, addresses, relay, reason, first.due or record.due))
     return events

@@ -24,6 +24,12 @@ def trouble_kind(end: SessionEnd, *, interrupted: bool, idle_while_mail_waits: b
             return "broken"
         case "unreachable" | "refused" | "busy":
             return "unreachable"
+        case "names" | "loop":
+            return end.why
+
+
+MOST_KEPT = 2000
+"""Relays and domains of which trouble is remembered."""
 
 
 class Troubles:
@@ -38,7 +44,15 @@ class Troubles:
     def failed(self, relay: str, kind: TroubleKind, why: str, now: float, queue: QueueSettings) -> RelayTrouble:
         self._counts[relay], trouble = next_trouble(self._counts.get(relay), kind, why, now, queue)
         self.now[relay] = trouble
+        if len(self.now) > MOST_KEPT:
+            self._tidy()
         return trouble
+
+    def _tidy(self) -> None:
+        """Domains are as many as people write to: the half whose trouble is longest over is forgotten."""
+        for name in sorted(self.now, key=lambda name: self.now[name].until)[: MOST_KEPT // 2]:
+            self.forget(name)
+        self._counts = {name: count for name, count in self._counts.items() if name in self.now}
 
     def succeeded(self, relay: str) -> bool:
         """One success wakes all that waits for the relay: True if anything did."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import inf
 
 from gateway.config.settings import RelaySettings, Settings
@@ -17,13 +18,18 @@ from gateway.dispatch.facts import (
     Raise,
     RelayTrouble,
     Situation,
+    Verdict,
     Wait,
+    is_direct,
 )
-from gateway.dispatch.openings import later, present
+from gateway.dispatch.openings import NEVER, later, present
 from gateway.schedule.calendar import Opening
 
 INSIDE = "(inside)"
 """The name of the way to `inside`, as link and as relay; no user's link or relay can be called so."""
+
+DIRECT = "direct:"
+"""What the name of a way to a domain begins with."""
 
 
 def over_a_link(
@@ -49,23 +55,49 @@ def over_a_link(
             best = _sooner(best, no_budget)
             continue
         is_way_open = is_way_open or _is_usable(link)
-        for relay in relays_for(s, link, opening):
+        for relay in ways_for(message, s, link, opening):
             trouble = s.troubles.get(relay.name)
             if trouble is None or is_over(trouble, s, opening, pushed):
                 if trace is not None:
-                    where = f"{relay.name} ({relay.host}:{relay.port})"
-                    note(trace, "relay", "ok", where, file_of(s), relay.line or None)
-                return Go(link.name, relay, opening)
+                    _note_relay(trace, "ok", f"{relay.name} ({relay.host}:{relay.port})", relay, s)
+                domains = None if message.domain is None else frozenset((message.domain,))
+                return Go(link.name, relay, opening, domains=domains)
             why = f"{trouble.why}; next try {when(trouble.until, s)}"
             if trace is not None:
-                note(trace, "relay", "wait", f"{relay.name}: {why}", file_of(s), relay.line or None)
+                _note_relay(trace, "wait", f"{relay.name}: {why}", relay, s)
             best = _sooner(best, Wait(after_trouble(message, s, opening, trouble), why, trouble.until))
-    assert best is not None  # relays_for never returns nothing: decide() stopped without relays
+            if trouble.keeps and relay.direct:
+                break
+    if best is None:  # only where mail goes directly, and this has no domain to go to
+        note(trace, "relay", "stop", "no relay configured, and an address without a domain needs one")
+        return Wait(NEVER, "no relay configured")
     if not is_way_open:
         call = _call(message, s, opening, trace, pushed)
         if isinstance(call, Raise):
             return call
     return best
+
+
+def _note_relay(trace: Trace, state: Verdict, text: str, relay: RelaySettings, s: Situation) -> None:
+    if relay.direct:
+        said = f"{relay.host}, by its MX (delivery.online: direct)" if state == "ok" else text
+        note(trace, "direct", state, said, *line_of(s, "delivery.online"))
+    else:
+        note(trace, "relay", state, text, file_of(s), relay.line or None)
+
+
+def ways_for(
+    message: MessageFacts, s: Situation, link: LinkState, opening: Opening | None
+) -> tuple[RelaySettings, ...]:
+    """The domain itself first, where mail goes directly; relays are its last resort then."""
+    relays = relays_for(s, link, opening)
+    return (direct_to(message.domain), *relays) if message.domain and is_direct(s) else relays
+
+
+@lru_cache(1000)
+def direct_to(domain: str) -> RelaySettings:
+    """The hosts of a domain, in the shape in which the courier takes relays."""
+    return RelaySettings(DIRECT + domain, domain, tls="opportunistic", direct=True)
 
 
 def _sooner(best: Wait | None, other: Wait) -> Wait:
@@ -117,7 +149,7 @@ def _call(message: MessageFacts, s: Situation, opening: Opening | None, trace: T
             blocked = blocked or no_budget
             continue
         if why is None:
-            if not any(_would_help(relay, s, opening, pushed) for relay in relays_for(s, link, opening)):
+            if not any(_would_help(relay, s, opening, pushed) for relay in ways_for(message, s, link, opening)):
                 continue
             reason = (
                 "an operator asked for it" if message.may_dial else f"{opening.window.name if opening else ''} calls"

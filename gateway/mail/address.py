@@ -123,6 +123,12 @@ def _domain_fits(domain: str) -> bool:
     )
 
 
+def domain_of(address: str) -> str:
+    """The folded domain of a mailbox, the literal with its brackets; empty for `postmaster` alone."""
+    _, at, domain = address.rpartition("@")
+    return fold_domain(domain) if at else ""
+
+
 def fold_domain(domain: str) -> str:
     """The form in which two domains are compared: ASCII case means nothing in them (RFC 5321 2.4).
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from sys import intern
+
+from gateway.mail.address import domain_of
 from gateway.mail.envelope import CLASSES, Class
-from gateway.spool.record import Record
+from gateway.spool.record import RecipientRecord, Record
 
 _CLASSES: dict[Class, Class] = {name: name for name in CLASSES}
 """One text object for each class, not one for each message read from disk."""
+
+MOST_DOMAINS = 50
+"""Domains of one message that are kept at a time; those behind them have their turn when these are served."""
+
+_MOST_KNOWN = 10_000
+_known: dict[tuple[str, ...], tuple[str, ...]] = {}
+"""One object for all messages to the same domains. Emptied when it has grown: what entries hold stays theirs."""
 
 
 class Entry:
@@ -15,6 +25,7 @@ class Entry:
     Read-only to all but the spool, and touched by the event loop alone. Fields as in `Record`; `claimed`: an attempt (or the
     wait for the disk after one) holds it; `doubt`: it may have been delivered without our knowing. `inside`, `outside`:
     recipients are pending on that route; without either it waits only for a report. `untold`: a failure has no report yet.
+    `domains`: of those outside, in order; `dues`: Next Try of each where any has one of its own.
     """
 
     __slots__ = (
@@ -22,8 +33,10 @@ class Entry:
         "claimed",
         "created",
         "deliver_by",
+        "domains",
         "doubt",
         "due",
+        "dues",
         "held",
         "id",
         "inside",
@@ -49,6 +62,8 @@ class Entry:
     doubt: bool
     inside: bool
     outside: bool
+    domains: tuple[str, ...]
+    dues: tuple[float | None, ...] | None
     inside_due: float | None
     untold: bool
     claimed: bool
@@ -72,9 +87,22 @@ class Entry:
         self.doubt = record.doubt is not None
         pending = record.pending
         self.inside = any(r.inside for r in pending)
-        self.outside = not all(r.inside for r in pending)
+        self._follow_outside([r for r in pending if not r.inside])
         self.untold = len(pending) < len(record.recipients) and bool(record.untold)
         self.inside_due = record.inside_due
+
+    def _follow_outside(self, pending: list[RecipientRecord]) -> None:
+        self.outside = bool(pending)
+        dues: dict[str, float | None] = {}
+        for recipient in pending:
+            domain = domain_of(recipient.address)
+            if domain not in dues and len(dues) < MOST_DOMAINS:
+                dues[intern(domain)] = recipient.due
+        domains = tuple(dues)
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        self.domains = _known.setdefault(domains, domains)
+        self.dues = tuple(dues.values()) if any(due is not None for due in dues.values()) else None
 
     @property
     def tried(self) -> bool:

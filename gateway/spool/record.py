@@ -7,11 +7,13 @@ instead of forgetting what it said.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
 
+from gateway.mail.address import domain_of
 from gateway.mail.envelope import Class
 
 Standing = Literal["pending", "delivered", "failed", "expired"]
@@ -22,7 +24,11 @@ Route = Literal["outside", "inside"]
 
 class RecipientRecord(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One recipient's standing. `reply`: the relay's last words about it; `at`: when that was. `untold`: it has failed, and no
-    report of that is in the queue yet."""
+    report of that is in the queue yet.
+
+    `due`, `interval`, `attempts`: as those of the record, of what was tried for this recipient's domain alone (direct
+    delivery); without `due` the record's counts.
+    """
 
     address: str
     standing: Standing = "pending"
@@ -33,6 +39,9 @@ class RecipientRecord(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_u
     relay: str | None = None
     at: float | None = None
     untold: bool = False
+    due: float | None = None
+    interval: float | None = None
+    attempts: int = 0
 
 
 class DoubtRecord(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -113,9 +122,10 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fi
         """Nobody is left to be served, and no failure to be told."""
         return not any(r.standing == "pending" or r.untold for r in self.recipients)
 
-    def pending_on(self, route: Route) -> list[RecipientRecord]:
-        """Those still to be served on one route."""
-        return [r for r in self.recipients if r.standing == "pending" and r.inside == (route == "inside")]
+    def pending_on(self, route: Route, domains: Container[str] | None = None) -> list[RecipientRecord]:
+        """Those still to be served on one route; with `domains` (as `domain_of` gives them) those of these alone."""
+        pending = [r for r in self.recipients if r.standing == "pending" and r.inside == (route == "inside")]
+        return pending if domains is None else [r for r in pending if domain_of(r.address) in domains]
 
 
 MAX_RECORD_OCTETS = 8 * 1024 * 1024
@@ -124,6 +134,7 @@ MAX_RECORD_OCTETS = 8 * 1024 * 1024
 _FIELDS = msgspec.json.Decoder(dict[str, Any])
 
 _INSTANTS = ("created", "due", "deliver_by", "inside_due", "last_try", "opening_tried", "warned")
+_INSTANTS_OF_PARTS = frozenset({"at", "due"})
 
 
 def encode_record(record: Record) -> bytes:
@@ -133,8 +144,8 @@ def encode_record(record: Record) -> bytes:
         if name in fields:
             fields[name] = _write_instant(fields[name])
     for part in _parts(fields):
-        if "at" in part:
-            part["at"] = _write_instant(part["at"])
+        for name in _INSTANTS_OF_PARTS & part.keys():
+            part[name] = _write_instant(part[name])
     return msgspec.json.format(msgspec.json.encode(fields), indent=1) + b"\n"
 
 
@@ -146,8 +157,8 @@ def decode_record(octets: bytes) -> Record:
             if name in fields:
                 fields[name] = _read_instant(fields[name])
         for part in _parts(fields):
-            if "at" in part:
-                part["at"] = _read_instant(part["at"])
+            for name in _INSTANTS_OF_PARTS & part.keys():
+                part[name] = _read_instant(part[name])
         return msgspec.convert(fields, Record)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, AttributeError, OverflowError) as exc:
         raise ValueError(f"not a record: {exc}") from exc

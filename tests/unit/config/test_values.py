@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import built
-from gateway.config.gateway_file import machine_name
+from gateway.config.gateway_file import machine_name, read_settings
 from gateway.config.gateway_keys import ACCEPT, DELIVERY, LINK, LISTEN, QUEUE, RELAY
 from gateway.config.gateway_keys import GATEWAY as GATEWAY_TABLE
 from gateway.config.rules import Condition, DateRange, Span, WindowRule
@@ -421,3 +421,12 @@ def test_an_extra_window_takes_the_name_of_its_exception_and_the_defaults() -> N
 
 def test_without_settings_names_of_relays_and_sources_are_not_checked() -> None:
     assert window("    at: 06:30\n    via: anything\n    fetch: whatever\n").via == "anything"
+
+
+def test_direct_delivery_without_dnspython_is_a_mistake_that_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.config.gateway_file.find_spec", lambda name: None)
+    problems = read_settings("delivery:\n  online: direct\n", Path("gateway.yaml"))[1]
+    assert [(p.line, p.column) for p in problems] == [(2, 11)]
+    assert "needs dnspython, which is not installed" in problems[0].head
+    assert "tidegate[direct]" in (problems[0].hint or "")
+    assert read_settings("delivery: {online: relay}\n", Path("gateway.yaml"))[1] == []
