@@ -1,6 +1,7 @@
-"""Content on its way in: small in memory, large to a file in incoming/ block by block, hashed as it comes.
+"""Content on its way in: in memory at first, large content to a file in incoming/ block by block, hashed as it comes.
 
-Memory is bounded for all drafts together: beyond their common budget a draft goes to disk before it is large.
+What ends before it is large enough to go to disk on its way needs one visit to the disk in all. Memory is bounded for all
+drafts together: beyond their common budget a draft goes to disk before it is large.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -20,8 +22,14 @@ from gateway.spool.ledger import spool_error
 from gateway.spool.room import Room
 
 BLOCK = 64 * 1024
+KEPT = 256 * 1024
+"""Octets up to which a draft stays in memory."""
+
 BUDGET = 4 * 1024 * 1024
 """Octets of all drafts together in memory, besides one block of each that is being written."""
+
+
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL
 
 
 class Drafts:
@@ -33,21 +41,22 @@ class Drafts:
         self.disk, self.folder, self.room, self.on_disk = disk, folder, room, on_disk
         self.used = 0
         self.open: set[str] = set()
-        self._flushing = asyncio.Lock()
+        self._flushing, self._counting = threading.Lock(), threading.Lock()
         self._named = self._saved = self._lost = 0
 
-    async def save_names(self) -> None:
-        """Save the names that are in the folder now; one flush serves all who ask before it begins. Raises OSError.
+    def save_names(self) -> None:
+        """Save the names that are in the folder now (blocking); one flush serves all who ask before it begins. Raises OSError.
 
         A flush that fails fails all of them: a second one might say yes to what the first has lost (P10).
         """
-        self._named += 1
-        mine = self._named
-        async with self._flushing:
+        with self._counting:
+            self._named += 1
+            mine = self._named
+        with self._flushing:
             if mine > max(self._saved, self._lost):
                 upto = self._named
                 try:
-                    await self.on_disk(partial(self.disk.fsync_dir, self.folder))
+                    self.disk.fsync_dir(self.folder)
                 except OSError:
                     self._lost = upto
                     raise
@@ -62,7 +71,7 @@ class Draft:
     A cut leaves a stray in incoming/ at most; start sweeps it.
     """
 
-    __slots__ = ("_buffer", "_descriptor", "_drafts", "_failed", "_hashers", "_heads", "_offset", "_over", "id", "size")
+    __slots__ = ("_buffer", "_descriptor", "_drafts", "_failed", "_hasher", "_heads", "_offset", "_over", "id", "size")
 
     def __init__(self, drafts: Drafts, item: str, heads: Sequence[bytes]) -> None:
         self.id = item
@@ -71,15 +80,15 @@ class Draft:
         self._buffer = bytearray()
         self._offset = self.size
         self._descriptor: int | None = None
-        self._hashers: list[hashlib._Hash] = []
+        self._hasher = hashlib.sha256(heads[0])
         self._failed: SpoolError | None = None
         self._over = False
         drafts.open.add(item)
 
     @property
     def is_small(self) -> bool:
-        """True while all of it is in memory."""
-        return self._descriptor is None
+        """True if all of it is in memory and fit for the journal."""
+        return self._descriptor is None and self.size <= SMALL
 
     async def write(self, octets: bytes | memoryview) -> None:
         """Take these octets (copied). SpoolFull or SpoolError, then again at each call: abort is all that is left."""
@@ -91,7 +100,7 @@ class Draft:
         self.size += len(octets)
         self._buffer += octets
         drafts.used += len(octets)
-        if self._descriptor is None and self.size <= SMALL and drafts.used <= BUDGET:
+        if self._descriptor is None and self.size <= KEPT and drafts.used <= BUDGET:
             return
         if self._descriptor is None or len(self._buffer) >= BLOCK:
             await self._spill()
@@ -122,29 +131,21 @@ class Draft:
         if self._failed is not None:
             raise self._failed
         descriptor, self._descriptor = self._descriptor, None
-        assert descriptor is not None
         buffer, self._buffer = self._buffer, bytearray()
         offset = self._offset
         self._end()
-
-        def save() -> None:
-            disk = self._drafts.disk
-            try:
-                self._put(descriptor, buffer, offset)
-                if head:
-                    disk.write(descriptor, self._heads[head], 0)
-                disk.fsync(descriptor)
-            finally:
-                disk.close(descriptor)
-
         try:
             self._drafts.room.spend(len(buffer))
         except SpoolError:
             self._drafts.used -= len(buffer)
-            await self._drafts.on_disk(lambda: self._discard(descriptor))
+            if descriptor is not None:
+                await self._drafts.on_disk(partial(self._discard, descriptor))
             raise
-        # Octets and name are two matters, and take one time if they are flushed at once.
-        outcomes = await asyncio.gather(self._drafts.on_disk(save), self._drafts.save_names(), return_exceptions=True)
+        saving = [self._drafts.on_disk(partial(self._save, descriptor, buffer, offset, head))]
+        if descriptor is not None:
+            # Octets and name are two matters, and take one time if they are flushed at once.
+            saving.append(self._drafts.on_disk(self._drafts.save_names))
+        outcomes = await asyncio.gather(*saving, return_exceptions=True)
         self._drafts.used -= len(buffer)
         for outcome in outcomes:
             if outcome is not None:
@@ -152,7 +153,29 @@ class Draft:
                 if isinstance(outcome, OSError):
                     raise spool_error(outcome, "the content cannot be written") from outcome
                 raise outcome
-        return self._hashers[head].hexdigest()
+        return self._hasher.hexdigest()
+
+    def _save(self, descriptor: int | None, buffer: bytearray, offset: int, head: int) -> None:
+        """The rest of it, flushed; where there is no file yet, all of it and its name. `_hasher` has its hash then."""
+        disk = self._drafts.disk
+        is_new = descriptor is None
+        if descriptor is None:
+            descriptor = disk.open(self.path, _NEW)
+        try:
+            if is_new:
+                buffer[:0] = self._heads[head]
+                self._hasher, offset = hashlib.sha256(), 0
+            self._put(descriptor, buffer, offset)
+            if head and not is_new:
+                disk.write(descriptor, self._heads[head], 0)
+                self._hasher = hashlib.sha256()
+                for at in range(0, self.size, BLOCK):
+                    self._hasher.update(disk.read(descriptor, BLOCK, at))
+            disk.fsync(descriptor)
+        finally:
+            disk.close(descriptor)
+        if is_new:
+            self._drafts.save_names()
 
     async def discard(self) -> None:
         """The finished file is not wanted after all."""
@@ -170,8 +193,7 @@ class Draft:
 
         def spill() -> None:
             if self._descriptor is None:
-                self._descriptor = disk.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-                self._hashers = [hashlib.sha256(head) for head in self._heads]
+                self._descriptor = disk.open(self.path, _NEW)
                 disk.write(self._descriptor, self._heads[0], 0)
             self._put(self._descriptor, buffer, offset)
 
@@ -200,8 +222,7 @@ class Draft:
             raise self._failed
 
     def _put(self, descriptor: int, buffer: bytearray, offset: int) -> None:
-        for hasher in self._hashers:
-            hasher.update(buffer)
+        self._hasher.update(buffer)
         self._drafts.disk.write(descriptor, buffer, offset)
 
     def _discard(self, descriptor: int) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import time
 from pathlib import Path
 
 import pytest
 
 from gateway.errors import ContentDamaged, NotNow, SpoolError, SpoolFull
 from gateway.events import Alarm, Event, Remark
+from gateway.spool.draft import Drafts
 from gateway.spool.ledger import Pace
 from gateway.spool.writeahead import PAGE
 from tests.support.clock import FakeClock
@@ -290,10 +292,21 @@ def test_sectors_that_cannot_be_read_cost_no_start(tmp_path: Path) -> None:
 
 
 def test_large_commits_at_once_share_the_flush_of_their_folder_and_its_failure(tmp_path: Path) -> None:
+    waiting: list[Drafts] = []
+
+    class Slow(FaultyDisk):
+        def fsync_dir(self, path: str) -> None:
+            """Not before others wait for this flush, too."""
+            end = time.monotonic() + 10
+            while waiting and path.endswith("incoming") and waiting[0]._named < 4 and time.monotonic() < end:
+                time.sleep(0.001)
+            super().fsync_dir(path)
+
     async def scene() -> None:
-        root, disk = tmp_path / "spool", FaultyDisk()
+        root, disk = tmp_path / "spool", Slow()
         async with a_spool(root, disk=disk) as spool:
             before = sum("fsync_dir" in call and "incoming" in call for call in disk.calls)
+            waiting.append(spool._accepting.drafts)
             await asyncio.gather(*[put(spool, LARGE) for _ in range(12)])
             flushes = sum("fsync_dir" in call and "incoming" in call for call in disk.calls) - before
             assert flushes < 12
