@@ -61,6 +61,9 @@ from gateway.spool.spool import Spool
 LINGER = 2.0
 """Seconds that an Online session over a permanent link waits for the next message before it says QUIT."""
 
+GATHER = 0.05
+"""Seconds in which changes are gathered while nothing can leave: what comes in then is decided over together."""
+
 SCAN_SLICE = 100
 """Messages decided over before the event loop gets its turn: a millisecond."""
 
@@ -145,6 +148,8 @@ class Dispatcher:
         self._wake = asyncio.Event()
         self._rescan = True
         self._fresh: set[str] = set()
+        self._is_quiet = False  # nothing but mail for inside can leave until something wakes us that sets this anew
+        self._gathering: asyncio.TimerHandle | None = None
         self._dues: list[tuple[float, str]] = []
         self._wake_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -183,8 +188,9 @@ class Dispatcher:
         finally:
             unsubscribe()
             self.timetable.stop()
-            if self._timer is not None:
-                self._timer.cancel()
+            for timer in (self._timer, self._gathering):
+                if timer is not None:
+                    timer.cancel()
             try:
                 for task in (settling, removing):
                     task.cancel()
@@ -330,7 +336,14 @@ class Dispatcher:
                 self.teller.note(item)
             if not entry.claimed:
                 self._fresh.add(item)
-                self._wake.set()
+                if entry.inside or not self._is_quiet:
+                    self._wake.set()
+                elif self._gathering is None:
+                    self._gathering = asyncio.get_running_loop().call_later(GATHER, self._gathered)
+
+    def _gathered(self) -> None:
+        self._gathering = None
+        self._wake.set()
 
     def clock_stepped(self, step: ClockStep) -> None:
         """The wall clock was set, or the machine slept. Nothing waits longer for it than an hour (P7)."""
@@ -389,6 +402,7 @@ class Dispatcher:
             self.sessions.clear()
         await self._decide_over(tuple(self._spool.entries) if rescan else tuple(fresh))
         self._end_what_may_not_go_on()
+        self._is_quiet = self._mode[0] != "online" and not self.timetable.openings(now) and not self._wishes
         self.sessions.start()
         self.calls.start()
         self.teller.look()

@@ -27,6 +27,7 @@ from gateway.errors import SpoolError, SpoolFull
 from gateway.events import Alarm, Journal, Remark
 from gateway.spool import pairs
 from gateway.spool.ended import EndedLog
+from gateway.spool.grouping import GroupPace
 from gateway.spool.journal_state import change_of, read_journal
 from gateway.spool.layout import Layout
 from gateway.spool.pairs import Change
@@ -65,6 +66,11 @@ class _Batch:
     turn: bool = False
 
 
+def _commits(batches: Iterable[_Batch]) -> int:
+    """How many of them make a message ours: their clients wait, and will come again."""
+    return sum(len(batch.notes) == 1 and batch.notes[0].kind in (Kind.ACCEPTED, Kind.LARGE) for batch in batches)
+
+
 class Ledger:
     """Writes notes and keeps the pairs in step.
 
@@ -97,6 +103,9 @@ class Ledger:
         self._queue: list[_Batch] = []
         self._void: list[Note] = []
         self._busy = self._submitting = False
+        self._gathering: asyncio.TimerHandle | None = None
+        self._pace_of_groups = GroupPace()
+        self._submitted = 0.0
         self._wake = asyncio.Event()
         self._followed = asyncio.Condition()
         self._file_work = asyncio.Lock()
@@ -175,9 +184,25 @@ class Ledger:
 
     def _submit_soon(self) -> None:
         """After the callbacks that are ready now: what other clients hand in at this moment shares the flush."""
-        if not self._busy and not self._submitting and self._queue:
+        if self._busy or self._submitting or not self._queue:
+            return
+        commits = _commits(self._queue)
+        is_only_commits = commits == len(self._queue)
+        if self._gathering is not None:
+            if is_only_commits and not self._pace_of_groups.is_complete(commits):
+                return
+            self._gathering.cancel()
+            self._gathered()
+        elif is_only_commits and (wait := self._pace_of_groups.wait(commits)):
+            self._gathering = asyncio.get_running_loop().call_later(wait, self._gathered)
+        else:
             self._submitting = True
             asyncio.get_running_loop().call_soon(self._submit)
+
+    def _gathered(self) -> None:
+        self._gathering = None
+        self._submitting = True
+        asyncio.get_running_loop().call_soon(self._submit)
 
     def _submit(self) -> None:
         self._submitting = False
@@ -195,10 +220,13 @@ class Ledger:
         on_wire = tuple(self.on_wire)
         call = partial(self._log.turn, on_wire) if group[0].turn else partial(self._log.append, notes, on_wire)
         self._busy = True
+        self._submitted = asyncio.get_running_loop().time()
         self._log_thread.submit(call, partial(self._written, group, 0 if group[0].turn else len(self._void)))
 
     def _written(self, group: list[_Batch], voided: int, number: int | None, exc: BaseException | None) -> None:
         self._busy = False
+        seconds = asyncio.get_running_loop().time() - self._submitted
+        self._pace_of_groups.written(seconds, _commits(group), _commits(self._queue))
         if number is not None:
             self._written_to = number
             del self._void[:voided]
