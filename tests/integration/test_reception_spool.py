@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from gateway.clock import SystemClock
 from gateway.config.settings import AcceptSettings, Address, ListenSettings, Settings
@@ -14,7 +17,9 @@ from gateway.events import Event, Journal, Received
 from gateway.reception.reception import Reception
 from gateway.reception.timers import ReceptionTimers
 from gateway.spool.spool import Spool
+from tests.support.faultydisk import FaultyDisk
 from tests.support.smtp import Client
+from tests.support.spools import a_spool
 
 
 async def connect(address: Address) -> Client:
@@ -70,6 +75,72 @@ def test_small_and_large_messages_are_on_disk_octet_for_octet_after_a_restart(tm
             stored.close()
         await spool.close()
         assert not list((tmp_path / "incoming").glob("*"))
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize(
+    ("calls", "path", "octets"),
+    [
+        ((), "", 100),  # seen at MAIL
+        (("write",), "incoming", 200_000),
+        (("fsync", "fdatasync"), "", 100),
+        (("fsync", "fdatasync", "fsync_dir"), "", 200_000),
+        (("rename", "link"), "", 200_000),
+    ],
+    ids=[
+        "at MAIL",
+        "in DATA",
+        "at the flush of the journal",
+        "at the flush of large content",
+        "at the link into the queue",
+    ],
+)
+def test_s68_a_full_disk_is_452_at_every_step_and_250_again_when_room_is_back(
+    tmp_path: Path, calls: tuple[str, ...], path: str, octets: int
+) -> None:
+    async def body() -> None:
+        disk = FaultyDisk()
+        async with a_spool(tmp_path, disk=disk, clock=SystemClock()) as spool:
+            settings = Settings(
+                path=None, hostname="gw.test", spool=tmp_path, listen=(ListenSettings(Address("127.0.0.1", 0)),)
+            )
+            reception = Reception(settings, spool, clock=SystemClock(), journal=Journal())
+            [address] = await reception.start()
+            client = await connect(address)
+            content = b"x" * 98 + b"\r\n"
+            content = content * (octets // len(content)) + b".\r\n"
+            if calls:
+                disk.fail(*calls, error=errno.ENOSPC, path=path)
+            else:
+                disk.free = 0
+
+            async def hand_in() -> str:
+                await client.say("RSET")
+                answer = await client.say("MAIL FROM:<a@b.c>")
+                if answer.code == 250:
+                    assert (await client.say("RCPT TO:<d@e.f>")).code == 250
+                    answer = await client.data(content)
+                return f"{answer.code} {answer.text[:5]}"
+
+            promised = 0
+            async with asyncio.timeout(
+                10
+            ):  # a link fails after a 250, for what lies in the journal; then comes the refusal
+                while (said := await hand_in()) == "250 2.0.0":
+                    promised += 1
+            assert said == "452 4.3.1"
+            assert promised == 0 or "link" in calls
+            assert len(spool.entries) == promised
+            disk.heal()
+            disk.free = None
+            async with asyncio.timeout(10):
+                while (said := await hand_in()) == "452 4.3.1":
+                    await asyncio.sleep(0.05)
+            assert said == "250 2.0.0"
+            assert len(spool.entries) == promised + 1
+            await client.close()
+            await reception.stop(5)
 
     asyncio.run(body())
 
