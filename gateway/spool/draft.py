@@ -17,8 +17,8 @@ from functools import partial
 
 from gateway.durable import Disk, remove_file
 from gateway.errors import SpoolError
+from gateway.spool.diskerror import spool_error
 from gateway.spool.layout import SMALL
-from gateway.spool.ledger import spool_error
 from gateway.spool.room import Room
 
 BLOCK = 64 * 1024

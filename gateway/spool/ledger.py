@@ -1,6 +1,6 @@
 """The commit scheme, in one place: what is durable when, and what follows when.
 
-    write        notes go into the journal; one append and one fdatasync serve all that wait; then the caller goes on
+    write        notes go into the journal in groups (`gateway.spool.groups`); then the caller goes on
     follow       within a second the pairs in queue/ and removed/ are made as the journal says, without a flush; a message that
                  ended before that is never written at all
     checkpoint   a new journal file is begun, the pairs follow, `ended` is extended, one syncfs saves all of it (or, where the
@@ -22,17 +22,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from gateway.durable import NO_ROOM, Disk, remove_file
+from gateway.durable import Disk, remove_file
 from gateway.errors import SpoolError, SpoolFull
 from gateway.events import Alarm, Journal, Remark
 from gateway.spool import pairs
 from gateway.spool.ended import EndedLog
-from gateway.spool.grouping import GroupPace
+from gateway.spool.groups import Groups
 from gateway.spool.journal_state import change_of, read_journal
 from gateway.spool.layout import Layout
 from gateway.spool.pairs import Change
-from gateway.spool.worker import Worker
-from gateway.spool.writeahead import GROUP_OCTETS, MOST_FILES, Kind, Note, WriteAhead
+from gateway.spool.writeahead import MOST_FILES, Kind, Note, WriteAhead
 
 T = TypeVar("T")
 
@@ -49,26 +48,6 @@ class Pace:
     follow: float = 0.25
     checkpoint: float = 30.0
     retry: float = 2.0
-
-
-def spool_error(exc: OSError, doing: str) -> SpoolError:
-    """The disk's words as one of our errors. No path in it: the client may be shown the text."""
-    kind = SpoolFull if exc.errno in NO_ROOM else SpoolError
-    return kind(f"{doing}: {exc.strerror or exc}")
-
-
-@dataclass(slots=True)
-class _Batch:
-    """Notes that wait for their group; `turn`: none, but a new journal file is wanted (its number is the result)."""
-
-    notes: Sequence[Note]
-    done: asyncio.Future[int]
-    turn: bool = False
-
-
-def _commits(batches: Iterable[_Batch]) -> int:
-    """How many of them make a message ours: their clients wait, and will come again."""
-    return sum(len(batch.notes) == 1 and batch.notes[0].kind in (Kind.ACCEPTED, Kind.LARGE) for batch in batches)
 
 
 class Ledger:
@@ -91,7 +70,7 @@ class Ledger:
     ) -> None:
         self._disk, self._layout, self._log, self._ended = disk, layout, log, ended
         self._journal, self._pace = journal, pace
-        self._log_thread = Worker[int]("journal")
+        self._groups = Groups(log, lambda: tuple(self.on_wire), self._take_in, self._journal_fails)
         self._files_threads = ThreadPoolExecutor(6, "spool")
         self.pending: dict[str, Change] = {change.id: change for change in changes}
         self.on_wire: set[str] = set()
@@ -100,18 +79,11 @@ class Ledger:
         self._just_ended = {c.id: None for c in self.pending.values() if c.place == "gone"}
         self._linked: set[str] = set()
         self._unflushed: set[str] = set()
-        self._queue: list[_Batch] = []
-        self._void: list[Note] = []
-        self._busy = self._submitting = False
-        self._gathering: asyncio.TimerHandle | None = None
-        self._pace_of_groups = GroupPace()
-        self._submitted = 0.0
         self._wake = asyncio.Event()
         self._followed = asyncio.Condition()
         self._file_work = asyncio.Lock()
         self._follow_at = self._checkpoint_at = float("inf")
         self._turned: int | None = None
-        self._written_to = 0  # the journal file that took the last group, and is well
         self._in_trouble = self._closing = False
         self._task: asyncio.Task[None] | None = None
 
@@ -131,9 +103,8 @@ class Ledger:
         if self._log.needed and await self.checkpoint():
             # The newest header still names the older files: one more, which needs nothing before it.
             with contextlib.suppress(SpoolError):
-                await self._turn()
-        await self._log_thread.run(self._log.close)
-        self._log_thread.close()
+                await self._groups.turn()
+        await self._groups.close()
         self._files_threads.shutdown()
 
     async def on_disk(self, call: Callable[[], T]) -> T:
@@ -143,15 +114,8 @@ class Ledger:
     # -- the journal ---------------------------------------------------------------------------------------------------
 
     def write(self, notes: Sequence[Note]) -> asyncio.Future[int]:
-        """Done when the notes are durable, in this order; SpoolError or SpoolFull when they are not.
-
-        Giving up the wait does not call the notes back.
-        """
-        batch = _Batch(notes, asyncio.get_running_loop().create_future())
-        if not notes:
-            batch.done.set_result(self._log.number)
-            return batch.done
-        return self._enqueue(batch)
+        """See `Groups.write`."""
+        return self._groups.write(notes)
 
     @property
     def is_full(self) -> bool:
@@ -174,80 +138,9 @@ class Ledger:
         if self._in_trouble:
             raise SpoolFull("the disk does not take the mail that is accepted already")
 
-    def _turn(self) -> asyncio.Future[int]:
-        return self._enqueue(_Batch((), asyncio.get_running_loop().create_future(), turn=True))
-
-    def _enqueue(self, batch: _Batch) -> asyncio.Future[int]:
-        self._queue.append(batch)
-        self._submit_soon()
-        return batch.done
-
-    def _submit_soon(self) -> None:
-        """After the callbacks that are ready now: what other clients hand in at this moment shares the flush."""
-        if self._busy or self._submitting or not self._queue:
-            return
-        commits = _commits(self._queue)
-        is_only_commits = commits == len(self._queue)
-        if self._gathering is not None:
-            if is_only_commits and not self._pace_of_groups.is_complete(commits):
-                return
-            self._gathering.cancel()
-            self._gathered()
-        elif is_only_commits and (wait := self._pace_of_groups.wait(commits)):
-            self._gathering = asyncio.get_running_loop().call_later(wait, self._gathered)
-        else:
-            self._submitting = True
-            asyncio.get_running_loop().call_soon(self._submit)
-
-    def _gathered(self) -> None:
-        self._gathering = None
-        self._submitting = True
-        asyncio.get_running_loop().call_soon(self._submit)
-
-    def _submit(self) -> None:
-        self._submitting = False
-        group: list[_Batch] = []
-        notes, octets = list(self._void), 0
-        while self._queue and octets < GROUP_OCTETS:
-            if self._queue[0].turn and group:
-                break
-            batch = self._queue.pop(0)
-            group.append(batch)
-            if batch.turn:
-                break
-            notes += batch.notes
-            octets += sum(note.octets for note in batch.notes)
-        on_wire = tuple(self.on_wire)
-        call = partial(self._log.turn, on_wire) if group[0].turn else partial(self._log.append, notes, on_wire)
-        self._busy = True
-        self._submitted = asyncio.get_running_loop().time()
-        self._log_thread.submit(call, partial(self._written, group, 0 if group[0].turn else len(self._void)))
-
-    def _written(self, group: list[_Batch], voided: int, number: int | None, exc: BaseException | None) -> None:
-        self._busy = False
-        seconds = asyncio.get_running_loop().time() - self._submitted
-        self._pace_of_groups.written(seconds, _commits(group), _commits(self._queue))
-        if number is not None:
-            self._written_to = number
-            del self._void[:voided]
-            for batch in group:
-                for note in batch.notes:
-                    self._take_in(note, number)
-                if not batch.done.done():
-                    batch.done.set_result(number)
-        else:
-            error = exc if exc is not None else SpoolError("the journal gave no answer")
-            if isinstance(exc, OSError):
-                error = spool_error(exc, "the journal cannot be written")
-            for batch in group:
-                # Their clients are told that we do not have them; should they come back after a cut, this takes them away.
-                self._void += [Note(Kind.ENDED, n.id) for n in batch.notes if n.kind in (Kind.ACCEPTED, Kind.LARGE)]
-                if not batch.done.done():
-                    batch.done.set_exception(error)
-            self._written_to = 0
-            self._checkpoint_at = 0.0
-            self._wake.set()
-        self._submit_soon()
+    def _journal_fails(self) -> None:
+        self._checkpoint_at = 0.0
+        self._wake.set()
 
     def _take_in(self, note: Note, number: int) -> None:
         self._soon("_checkpoint_at", self._pace.checkpoint)
@@ -312,8 +205,8 @@ class Ledger:
         async with self._file_work:
             if not only_older:
                 self._checkpoint_at = float("inf")
-            if self._turned is None and only_older and self._written_to == self._log.number:
-                self._turned = self._written_to
+            if self._turned is None and only_older and self._groups.written_to == self._log.number:
+                self._turned = self._groups.written_to
             try:
                 done = await self._checkpoint()
             except (SpoolError, OSError) as exc:
@@ -329,7 +222,7 @@ class Ledger:
 
     async def _checkpoint(self) -> bool:
         if self._turned is None:
-            self._turned = await self._turn()
+            self._turned = await self._groups.turn()
         if not await self._follow():
             return False
         items, linked, made = list(self._just_ended), tuple(self._linked), frozenset(self._unflushed)
@@ -347,7 +240,7 @@ class Ledger:
         self._linked.difference_update(linked)
         self._unflushed.difference_update(made)
         number, self._turned = self._turned, None
-        await self._log_thread.run(partial(self._log.release, number))
+        await self._groups.run(partial(self._log.release, number))
         return True
 
     def _save(self, items: list[str], live: tuple[list[str], int] | None, made: frozenset[str]) -> None:

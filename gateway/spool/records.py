@@ -10,8 +10,9 @@ from functools import partial
 from gateway.durable import Disk, read_file
 from gateway.errors import ContentDamaged, NoSuchItem, SpoolError
 from gateway.spool.content import Content, Opened, check, open_content
+from gateway.spool.diskerror import spool_error
 from gateway.spool.layout import Layout
-from gateway.spool.ledger import Ledger, spool_error
+from gateway.spool.ledger import Ledger
 from gateway.spool.pairs import content_octets
 from gateway.spool.record import MAX_RECORD_OCTETS, Record, decode_record
 from gateway.spool.writeahead import Note

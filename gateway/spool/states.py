@@ -8,7 +8,8 @@ from functools import partial
 
 from gateway.durable import Disk, read_file, replace_file
 from gateway.events import Alarm, Journal
-from gateway.spool.ledger import Ledger, spool_error
+from gateway.spool.diskerror import spool_error
+from gateway.spool.ledger import Ledger
 
 LIMIT = 64 * 1024 * 1024
 """Octets of one state: far above any, and a bound for what is read at start."""

@@ -101,13 +101,13 @@ def names(folder: Path) -> set[str]:
 async def kill(spool: Spool) -> None:
     """What `kill -9` leaves: nothing more is written than was under way, and the lock is free."""
     ledger = spool._ledger
-    ledger._queue.clear()
+    ledger._groups._queue.clear()
     ledger._closing = True
     tasks = [task for task in (ledger._task, *spool._tasks.running) if task is not None]
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    ledger._log_thread.close()
+    ledger._groups._thread.close()
     ledger._files_threads.shutdown(cancel_futures=True)
     ledger._log.close()
     spool._spool_lock.release()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.spool.grouping import MOST, SLOW, GroupPace
+from gateway.spool.grouppace import MOST, SLOW, GroupPace
 from tests.support.spools import a_spool, put, until
 
 
@@ -59,11 +59,11 @@ def test_a_commit_waits_for_the_others_and_anything_else_ends_the_wait(
             monkeypatch.setattr(GroupPace, "is_complete", lambda self, commits: commits >= 2)
             monkeypatch.setattr(GroupPace, "wait", lambda self, commits: 0.0 if commits >= 2 else 3600.0)
             first = asyncio.create_task(put(spool))
-            await until(lambda: spool._ledger._gathering is not None)
+            await until(lambda: spool._ledger._groups.is_gathering)
             assert not first.done()
             await asyncio.wait_for(asyncio.gather(first, put(spool)), 10)
             third = asyncio.create_task(put(spool))
-            await until(lambda: spool._ledger._gathering is not None)
+            await until(lambda: spool._ledger._groups.is_gathering)
             await asyncio.wait_for(spool.update([known.id], lambda record: None), 10)
             await asyncio.wait_for(third, 10)
 
