@@ -277,6 +277,16 @@ class Session(Conversation):
         if isinstance(entry, bytes):
             return entry
         host.guests.sent(self.client, host.clock.monotonic())
+        self.has_delivered = True
+        self.forget_counts()
+        words = b"250 2.0.0 queued as " + entry.id.encode()
+        if host.when_leaves is not None and self.standing.may_relay:
+            when = host.when_leaves(entry)
+            if when:
+                words += b" " + _one_line(when)
+        self.reply(words)
+        if not self.inbox.buffer:  # else the replies of a group leave together
+            self.flush()
         host.journal.record(
             Received(
                 id=entry.id,
@@ -288,14 +298,6 @@ class Session(Conversation):
                 user=self.standing.user,
             )
         )
-        self.has_delivered = True
-        self.forget_counts()
-        words = b"250 2.0.0 queued as " + entry.id.encode()
-        if host.when_leaves is not None and self.standing.may_relay:
-            when = host.when_leaves(entry)
-            if when:
-                words += b" " + _one_line(when)
-        self.reply(words)
         return None
 
 
