@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.config.settings import QueueSettings
+from gateway.connectivity.clockset import BUILT
 from gateway.dispatch.facts import MessageFacts, Situation
 from gateway.dispatch.openings import FORESIGHT
 from gateway.spool.record import Record
@@ -28,13 +29,17 @@ def has_expired(record: Record, queue: QueueSettings, attempts: int | None = Non
 
 
 def planned(message: MessageFacts, s: Situation) -> float | None:
-    """When the plan would have sent it: Online at once, else in the first opening since it came; None: none in 14 days."""
+    """When the plan would have sent it: Online at once, else in the first opening since it came; None: none in 14 days.
+
+    When it came is not known of what came by a clock that was wrong: later than now, or before this program was made. Such a
+    message is as if it came now, and not late."""
+    came = message.created if BUILT <= message.created <= s.now else s.now
     if s.mode == "online":
-        return max(message.created, s.opportunity_since)
-    opening = s.calendar.next_admitting(message.message_class, message.size, message.created)
+        return max(came, s.opportunity_since)
+    opening = s.calendar.next_admitting(message.message_class, message.size, came)
     if opening is None or opening.opens > s.now + FORESIGHT:
         return None
-    return max(opening.opens, message.created)
+    return max(opening.opens, came)
 
 
 def is_late(record: Record, message: MessageFacts, s: Situation) -> bool:

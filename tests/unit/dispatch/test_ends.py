@@ -85,3 +85,10 @@ def test_online_lateness_counts_from_when_it_could_have_left() -> None:
 
 def test_the_earliest_end_is_what_is_left_of_its_opportunity() -> None:
     assert will_retry_until(record(opportunity=4 * DAY), 1000.0, QUEUE) == 1000.0 + DAY
+
+
+@pytest.mark.parametrize("created", ["2027-03-01 12:00", "1970-01-01 12:00"])
+def test_what_came_by_a_clock_that_was_wrong_is_not_late_for_that(created: str) -> None:
+    item = record(created=created)
+    assert not is_late(item, facts_of(item), situation(now="2026-11-24 12:00"))
+    assert not is_late(item, facts_of(item), situation(now="2026-11-24 12:00", mode="online"))
