@@ -23,8 +23,11 @@ TIMEOUT = 20.0
 _INFO = struct.Struct("=120xQQII")
 """Of tcp_info: octets acknowledged and received, segments out and in."""
 
-_CLOSING = 3
+_CLOSING = 2
 """Segments that are still exchanged after the last look."""
+
+_FAREWELL = 2.0
+"""Seconds from QUIT to the relay's closing."""
 
 _MOST_LINES = 100
 _LONGEST_LINE = 4096
@@ -137,7 +140,10 @@ async def _talk(question: Question, reader: asyncio.StreamReader, writer: asynci
         elif relay.tls == "required":
             raise _Answer("does not offer encryption")
     writer.write(b"QUIT\r\n")
-    await writer.drain()
+    with contextlib.suppress(TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        async with asyncio.timeout(_FAREWELL):  # it has answered; how it says goodbye no longer matters
+            await reader.read(_LONGEST_LINE)
+            await reader.read(_LONGEST_LINE)  # it closes behind that
 
 
 def _context(relay: RelaySettings) -> ssl.SSLContext:

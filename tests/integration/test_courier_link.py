@@ -4,17 +4,15 @@ import asyncio
 import contextlib
 import ctypes
 import dataclasses
-import json
 import os
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.courier import Nudge
 from tests.support.labs import require
+from tests.support.linklab import LinkLab
 from tests.support.relay import SILENCE, Relay, Say
 from tests.support.sending import QUICK, send
 from tests.support.shipping import ListFeed, shipment
@@ -26,21 +24,8 @@ BIG = b"Subject: x\r\n\r\n" + b"y" * 70 + b"\r\n" * 1_000_000
 PATIENT = dataclasses.replace(QUICK, block=20.0, final=20.0, mail=20.0, suspicion=0.5, silence=0.5)
 
 
-class Line:
-    """A line between the namespaces `branch` and `hq`, the latter with the address 10.77.0.2."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.program = folder / "linklab"
-        self.name = name
-
-    def ask(self, verb: str, *words: str) -> None:
-        subprocess.run([self.program, verb, "--name", self.name, *words], check=True, capture_output=True, timeout=30)
-
-    def offered(self) -> int:
-        """Packets that the branch has put on the line."""
-        words = [self.program, "stats", "--name", self.name]
-        told = subprocess.run(words, check=True, capture_output=True, timeout=30).stdout
-        return int(json.loads(told)["up"]["offered"]["packets"])
+class Line(LinkLab):
+    """A line between the namespaces `branch` and `hq`, for sockets of this process."""
 
     @contextlib.contextmanager
     def inside(self, side: str) -> Iterator[None]:

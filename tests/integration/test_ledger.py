@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -11,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import namespaces
+from tests.support import labs, namespaces
 from tests.support.gateway import Gateway, eventually, letter
 from tests.support.labs import ROOT
-from tests.support.namespaces import Namespaces
+from tests.support.linklab import LinkLab
+from tests.support.namespaces import Namespaces, inside
 
 RELAYS = "relays:\n  - {name: hq, host: 10.1.0.1, port: 2525, tls: none}\n"
 ALWAYS = "timezone: UTC\nwindows:\n  - {name: Always, open: '00:00-24:00', budget: 50 MB per day}\n"
@@ -34,16 +36,24 @@ def branch() -> Iterator[Namespaces]:
         made.remove()
 
 
-@pytest.fixture
-def relay(branch: Namespaces, tmp_path: Path) -> Iterator[None]:
-    heard = tmp_path / "heard"
-    words = ["ip", "netns", "exec", branch.far, sys.executable, "-m", "tests.support.farrelay", "10.1.0.1", "2525"]
+@contextlib.contextmanager
+def listening(namespace: str, address: str, heard: Path) -> Iterator[None]:
+    """The relay, in a namespace."""
+    words = ["ip", "netns", "exec", namespace, sys.executable, "-m", "tests.support.farrelay", address, "2525"]
     with heard.open("w") as out:
         process = subprocess.Popen(words, cwd=ROOT, stdout=out)
-    eventually(lambda: "ready" in heard.read_text(), "the relay listens")
-    yield
-    process.terminate()
-    process.wait(10)
+    try:
+        eventually(lambda: "ready" in heard.read_text(), "the relay listens")
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture
+def relay(branch: Namespaces, tmp_path: Path) -> Iterator[None]:
+    with listening(branch.far, "10.1.0.1", tmp_path / "heard"):
+        yield
 
 
 def one_packet_a_segment(branch: Namespaces) -> None:
@@ -94,6 +104,60 @@ def test_the_ledger_is_within_three_percent_of_the_interface(
             money = status["links"][0]["money_month"]
             assert money == pytest.approx(of_link["used"] / 1e6 * 2, abs=1e-4)
             assert "money=" in gateway.logged(" session ")[0]
+
+    branch.inside(body)
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize(
+    ("line", "count", "size"),
+    [("rate=1M rtt=60ms loss=2% queue=64k", 12, 20_000), ("rate=256k rtt=60ms queue=32k", 20, 500)],
+)
+def test_the_ledger_is_within_three_percent_of_what_an_emulated_line_carried(
+    tmp_path: Path, line: str, count: int, size: int
+) -> None:
+    """With what was lost on the way and sent again: the branch pays for what it put on the line and for what came in."""
+    lab = LinkLab(labs.require("linklab", "/dev/net/tun"), f"l{os.getpid() % 10000}")
+    lab.ask("up", "--preset", "plain", *line.split())
+    try:
+        with listening(f"hq-{lab.name}", "10.77.0.2", tmp_path / "heard"):
+
+            def body() -> None:
+                link = "links:\n  - {name: lte, interface: link0, kind: metered, budget: 200 MB per month}\n"
+                relays = RELAYS.replace("10.1.0.1", "10.77.0.2")
+                with Gateway(tmp_path / "gw", "mode: stopped\n" + link + relays, ALWAYS) as gateway:
+                    for number in range(count):
+                        gateway.hand_in(letter(f"No. {number}", ("x" * 76 + "\r\n") * (size // 78)))
+                    assert gateway.run("mode", "offline").returncode == 0
+                    eventually(lambda: not gateway.queue(), "all left")
+                    eventually(lambda: gateway.logged(" session "), "the session is over")
+                    stats = lab.stats()
+                    carried = stats["up"]["offered"]["bytes"] + stats["down"]["delivered"]["bytes"]
+                    used = gateway.json("status")[0]["budgets"][0]["used"]
+                    again = stats["up"]["tcp"]["payload_bytes_again"]
+                    print(f"{line}: ledger {used}, line {carried} ({again} again): {used / carried - 1:+.2%}")
+                    assert abs(used - carried) < 0.03 * carried
+
+            inside(f"branch-{lab.name}", body)
+    finally:
+        lab.ask("down", "--kill")
+
+
+@pytest.mark.usefixtures("relay")
+def test_probes_are_in_the_ledger_of_a_link_with_a_budget(branch: Namespaces, tmp_path: Path) -> None:
+    link = "links:\n  - {name: dsl, interface: eth0, kind: permanent, probe: 1 s, budget: 200 MB per month}\n"
+
+    def body() -> None:
+        before = on_the_line(branch)
+        with Gateway(tmp_path / "gw", link + RELAYS) as gateway:
+            eventually(lambda: gateway.json("status")[0]["budgets"][0]["used"] > 3000, "some probes")
+            gateway.stop()
+            used = json.loads((gateway.spool / "state" / "ledger").read_text())["link dsl"]["month"]["octets"]
+        carried = on_the_line(branch) - before
+        print(f"probes: ledger {used}, interface {carried}: {used / carried - 1:+.2%}")
+        assert (
+            abs(used - carried) < 0.05 * carried
+        )  # a few packets each; the address questions of the cable are counted, too
 
     branch.inside(body)
 

@@ -63,8 +63,9 @@ class Namespaces:
 
     def without_ipv6(self) -> None:
         """The kernel's own neighbour discovery would be counted among our packets."""
-        quiet = "echo 1 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6"
-        subprocess.run(["ip", "netns", "exec", self.name, "sh", "-c", quiet], check=True)
+        for namespace, interface in ((self.name, "eth0"), (self.far, "far0")):
+            quiet = f"echo 1 > /proc/sys/net/ipv6/conf/{interface}/disable_ipv6"
+            subprocess.run(["ip", "netns", "exec", namespace, "sh", "-c", quiet], check=True)
 
     def plug(self, in_: bool) -> None:
         """The cable, at the far end."""
@@ -81,22 +82,27 @@ class Namespaces:
             subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
 
     def inside(self, body: Callable[[], T]) -> T:
-        """Run the body in a thread of the branch; processes and threads that it starts live there, too."""
-        results: list[T] = []
-        failures: list[BaseException] = []
+        """See `inside`; of the branch."""
+        return inside(self.name, body)
 
-        def enter() -> None:
-            try:
-                with Path(f"/var/run/netns/{self.name}").open() as namespace:
-                    if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), _NEWNET) != 0:
-                        raise OSError(ctypes.get_errno(), "setns")
-                results.append(body())
-            except BaseException as exc:  # handed to the thread of the test
-                failures.append(exc)
 
-        thread = threading.Thread(target=enter)
-        thread.start()
-        thread.join()
-        if failures:
-            raise failures[0]
-        return results[0]
+def inside(name: str, body: Callable[[], T]) -> T:
+    """Run the body in a thread of the namespace; processes and threads that it starts live there, too."""
+    results: list[T] = []
+    failures: list[BaseException] = []
+
+    def enter() -> None:
+        try:
+            with Path(f"/var/run/netns/{name}").open() as namespace:
+                if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), _NEWNET) != 0:
+                    raise OSError(ctypes.get_errno(), "setns")
+            results.append(body())
+        except BaseException as exc:  # handed to the thread of the test
+            failures.append(exc)
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    if failures:
+        raise failures[0]
+    return results[0]
