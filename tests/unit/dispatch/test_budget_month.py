@@ -20,18 +20,18 @@ from gateway.dispatch.dispatcher import Dispatcher
 from gateway.dispatch.facts import Go
 from gateway.dispatch.meter import used_octets
 from gateway.events import Journal
-from gateway.mail.envelope import Envelope, Peer, Recipient
 from gateway.spool.spool import Spool
 from tests.support.clock import FakeClock
 from tests.support.fakekernel import FakeKernel
 from tests.support.situations import schedule
+from tests.support.spools import put
 from tests.unit.connectivity.test_clockwatch import FakeHost
 from tests.unit.dispatch.test_sessions import OFFERS, TAKEN, FakeCourier
 
 PRAGUE = ZoneInfo("Europe/Prague")
 A_DAY, A_MONTH = 100_000, 3_100_000
 ALWAYS = "timezone: Europe/Prague\nwindows:\n  - {name: Always, open: '00:00-24:00', budget: 100 kB per day}\n"
-SIZE = 30_000
+MAIL = b"Subject: one\r\n\r\n" + b"x" * 30_000
 
 
 class Branch:
@@ -109,12 +109,6 @@ class Branch:
         await self.monitor.stop()
         await self.spool.close()
 
-    async def hand_in(self) -> None:
-        draft = self.spool.draft([lambda item: b"Received: by gw\r\n"])
-        await draft.write(b"Subject: one\r\n\r\n" + b"x" * SIZE)
-        envelope = Envelope("anna@branch.example", (Recipient("ops@hq.example"),))
-        await self.spool.commit(draft, envelope, message_class="normal", peer=Peer())
-
     async def quiet(self) -> None:
         """Until nothing more may go."""
         self.dispatcher.reconsider()
@@ -143,7 +137,7 @@ class Branch:
         self.clock.step(60 - right)
         await self.switch_on()
         started = self.courier.started
-        await self.hand_in()
+        await put(self.spool, MAIL)
         await self.quiet()
         assert self.dispatcher.clock_why is not None
         assert self.dispatcher.meter.link_budgets()["lte"].used == before
@@ -169,7 +163,7 @@ def test_a_month_of_budgets_holds_over_reboots_a_changing_clock_and_one_from_197
             if branch.today in reboots:
                 reboots.discard(branch.today)
                 await branch.wake_in_1970()
-            await branch.hand_in()
+            await put(branch.spool, MAIL)
             await branch.quiet()
             branch.agrees()
             branch.clock.advance(3600 if branch.today == change else 6 * 3600)
