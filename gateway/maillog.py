@@ -51,6 +51,9 @@ MAX_LINE = 4000
 MAX_BACKLOG = 2000
 """Lines kept while whoever reads the log does not; beyond that the oldest are dropped, and their number is logged."""
 
+MAX_GATHERED = 100
+"""Lines that are gathered; far fewer than are ever kept, so that none is dropped of what comes in one go."""
+
 _PRIORITY = {"info": "<6>", "warning": "<4>", "error": "<3>"}
 
 _NEEDS_QUOTES = re.compile(r'[ "\\=]').search
@@ -71,19 +74,33 @@ class MailLog:
         self._poller = _poller(out)
         self._backlog: deque[str] = deque()
         self._dropped = 0
+        self._soon: Callable[[Callable[[], None]], object] | None = None
+        self._is_due = False
 
     def write(self, event: Event) -> None:
         """One line. A stream that cannot be written is no reason to stop the mail."""
-        self._backlog.append(self._head(event.level) + cut(render(event)))
+        self._backlog.append(self._head(event.level) + cut(render(event)) + "\n")
         if len(self._backlog) > MAX_BACKLOG:
             self._backlog.popleft()
             self._dropped += 1
-        self._write_out()
+        if self._soon is None or len(self._backlog) >= MAX_GATHERED:
+            self._write_out()
+        elif not self._is_due:
+            self._is_due = True
+            self._soon(self._write_out)
+
+    def gather(self, soon: Callable[[Callable[[], None]], object] | None) -> None:
+        """From now on lines leave by a call handed to `soon`, as an event loop's `call_soon`: all of one round in one go. None:
+        at once again, and what waits leaves now."""
+        self._soon = soon
+        if soon is None:
+            self._write_out()
 
     def _head(self, level: str) -> str:
         return _PRIORITY[level] if self._journald else iso(self._now()) + " "
 
     def _write_out(self) -> None:
+        self._is_due = False
         try:
             while self._backlog and self._has_room():
                 if self._dropped:
@@ -92,7 +109,12 @@ class MailLog:
                     self._out.write(f"{self._head(lost.level)}{render(lost)}\n")
                     self._out.flush()
                     continue
-                self._out.write(self._backlog.popleft() + "\n")
+                if self._poller is None:  # a file takes any number of them
+                    lines = "".join(self._backlog)
+                    self._backlog.clear()
+                else:
+                    lines = self._backlog.popleft()
+                self._out.write(lines)
                 self._out.flush()
         except (OSError, ValueError):
             return

@@ -36,11 +36,12 @@ def serve(path: Path | None) -> int:
         credentials=Path(folder) if folder else None,
         system_bus=os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or SYSTEM_BUS,
     )
-    return asyncio.run(_serve(app, journal))
+    return asyncio.run(_serve(app, journal, log))
 
 
-async def _serve(app: App, journal: Journal) -> int:
+async def _serve(app: App, journal: Journal, log: MailLog) -> int:
     loop = asyncio.get_running_loop()
+    log.gather(loop.call_soon)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, app)
     loop.add_signal_handler(signal.SIGHUP, _reload, app, journal)
@@ -49,6 +50,8 @@ async def _serve(app: App, journal: Journal) -> int:
     except OSError as exc:
         print(f"cannot listen: {exc.strerror or exc}", file=sys.stderr)
         return Exit.CANT_CREATE
+    finally:
+        log.gather(None)
     return Exit.OK
 
 

@@ -74,6 +74,17 @@ def traffic(sock: socket.socket | None) -> Traffic | None:
     )
 
 
+def acked(sock: socket.socket | None) -> int | None:
+    """`Traffic.acked` alone, which is asked for each message."""
+    if sock is None or sock.fileno() < 0:
+        return None
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_OCTETS)
+    except (OSError, AttributeError):
+        return None
+    return int(_COUNTS.unpack_from(info, 120)[0]) if len(info) >= _INFO_OCTETS else None
+
+
 def limit_unsent(sock: socket.socket | None, octets: int) -> None:
     """How much the kernel takes of us ahead of what it sends."""
     if sock is not None and sock.fileno() >= 0:

@@ -95,6 +95,12 @@ class Wire(SMTPProtocol):
     def traffic(self) -> kernel.Traffic | None:
         return self.last_traffic if self.transport is None else kernel.traffic(self.tcp)
 
+    def acked(self) -> int | None:
+        """Octets that the peer's machine has acknowledged, None where the kernel does not say."""
+        if self.transport is not None:
+            return kernel.acked(self.tcp)
+        return self.last_traffic.acked if self.last_traffic is not None else None
+
     def limit_ahead(self, octets: int, *, is_near: bool) -> None:
         """Let the kernel hold so many octets unsent; on a far line, what it does not take counts as not writable."""
         kernel.limit_unsent(self.tcp, octets)

@@ -57,6 +57,7 @@ class Writer:
         self._parts: list[bytes] = []  # not yet handed to the transport
         self._parts_octets = 0
         self._written = 0
+        self._acked = 0  # as the kernel last said
         traffic = wire.traffic()
         self._kernel_base = traffic.written if traffic is not None else 0
 
@@ -122,10 +123,14 @@ class Writer:
 
     def may_be_answered(self, transaction: Transaction) -> bool:
         """False if the relay's machine has not even acknowledged its last octet: a yes to it then is none."""
-        traffic = self._wire.traffic()
-        return transaction.is_written and (
-            traffic is None or traffic.acked - self._kernel_base >= transaction.end_offset
-        )
+        if not transaction.is_written:
+            return False
+        if transaction.end_offset > self._acked:
+            acked = self._wire.acked()
+            if acked is None:
+                return True
+            self._acked = acked - self._kernel_base
+        return self._acked >= transaction.end_offset
 
     # the manners
 

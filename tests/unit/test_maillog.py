@@ -6,6 +6,7 @@ import inspect
 import io
 import os
 import re
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -228,6 +229,29 @@ def test_a_log_nobody_can_read_any_more_is_no_reason_to_stop() -> None:
         log.write(ReleasedItem(ID))
     with pytest.raises(BrokenPipeError):
         out.close()
+
+
+def test_lines_of_one_round_leave_in_one_go_and_none_is_dropped() -> None:
+    class Counting(io.StringIO):
+        flushes = 0
+
+        def flush(self) -> None:
+            self.flushes += 1
+
+    out, due = Counting(), list[Callable[[], None]]()
+    log = MailLog(out, {}, lambda: NEXT)
+    log.gather(due.append)
+    for number in range(3):
+        log.write(Attempt(ID, "hq", number))
+    assert (out.getvalue(), len(due)) == ("", 1)
+    due.pop()()
+    assert (out.getvalue().count("attempt"), out.flushes, due) == (3, 1, [])
+    for number in range(5 * maillog.MAX_BACKLOG):
+        log.write(Attempt(ID, "hq", number))
+    log.gather(None)
+    assert out.getvalue().count("attempt") == 3 + 5 * maillog.MAX_BACKLOG
+    log.write(Attempt(ID, "hq", 0))
+    assert out.getvalue().count("attempt") == 4 + 5 * maillog.MAX_BACKLOG
 
 
 def test_no_event_has_room_for_a_password_or_content() -> None:
