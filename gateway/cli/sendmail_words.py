@@ -68,7 +68,7 @@ def read_words(program: str, argv: Sequence[str]) -> Words:
             words.recipients += rest
             break
         if word.startswith("--"):
-            raise UsageError(f'sendmail: "{word[:40]}" is not an option')
+            raise UsageError(f'"{word[:40]}" is not an option')
         if len(word) < 2 or word[0] != "-":
             words.recipients.append(word)
             continue
@@ -93,7 +93,7 @@ def _option(words: Words, letter: str, attached: str, rest: list[str]) -> str:
     if letter in _FLAGS:
         return attached
     if letter not in _VALUES:
-        raise UsageError(f'sendmail: "-{letter}" is not an option')
+        raise UsageError(f'"-{letter}" is not an option')
     if letter in _ATTACHED:
         return ""
     value = attached or _value(letter, rest)
@@ -106,7 +106,7 @@ def _option(words: Words, letter: str, attached: str, rest: list[str]) -> str:
 
 def _value(letter: str, rest: list[str]) -> str:
     if not rest:
-        raise UsageError(f"sendmail: -{letter} needs a value")
+        raise UsageError(f"-{letter} needs a value")
     return rest.pop(0)
 
 
@@ -122,13 +122,13 @@ def _meaning(words: Words, letter: str, value: str) -> None:
             words.notify = _notify(value)
         case "R":
             if value.lower() not in ("full", "hdrs"):
-                raise UsageError("sendmail: -R is full or hdrs")
+                raise UsageError("-R is full or hdrs")
             words.ret = value.upper()
         case "V":
             words.envid = _xtext(value)
         case "B":
             if value.upper() not in ("7BIT", "8BITMIME"):
-                raise UsageError("sendmail: -B is 7BIT or 8BITMIME")
+                raise UsageError("-B is 7BIT or 8BITMIME")
             words.body = value.upper()
         case _:
             pass  # another mail system's
@@ -145,9 +145,9 @@ def _mode(words: Words, value: str) -> None:
         case "i":
             words.mode = "aliases"
         case "d" | "D":
-            raise UsageError("sendmail: the gateway is started with `tidegate serve`, not with -bd")
+            raise UsageError("the gateway is started with `tidegate serve`, not with -bd")
         case _:
-            raise UsageError(f'sendmail: "-b{value[:10]}" is not built')
+            raise UsageError(f'"-b{value[:10]}" is not built')
 
 
 def _queue(words: Words, value: str) -> None:
@@ -160,7 +160,7 @@ def _notify(value: str) -> str:
     """RFC 3461 4.1: NEVER alone, or a list of the others."""
     parts = value.upper().split(",")
     if parts != ["NEVER"] and (not set(parts) <= {"SUCCESS", "FAILURE", "DELAY"} or len(set(parts)) != len(parts)):
-        raise UsageError("sendmail: -N is never, or a list of success, failure, delay")
+        raise UsageError("-N is never, or a list of success, failure, delay")
     return ",".join(parts)
 
 
@@ -168,5 +168,5 @@ def _xtext(value: str) -> str:
     """RFC 3461 4: an identifier as the envelope writes it, at most 100 characters."""
     text = "".join(c if "!" <= c <= "~" and c not in "+=" else f"+{byte:02X}" for c in value for byte in c.encode())
     if not value.isascii() or not value.isprintable() or not 0 < len(text) <= 100:
-        raise UsageError("sendmail: -V is an identifier in ASCII, of up to 100 characters")
+        raise UsageError("-V is an identifier in ASCII, of up to 100 characters")
     return text

@@ -148,6 +148,7 @@ def test_what_is_not_taken_ends_with_its_code_and_a_sentence(
     done = call(gateway, *words, text=text)
     assert done.returncode == code
     assert why in done.stderr.decode()
+    assert done.stderr.decode().count("sendmail: ") == 1
     assert drop_files(gateway) == []
 
 

@@ -99,5 +99,6 @@ def test_delivery_notices_and_body_types_are_taken_in_any_case() -> None:
     ],
 )
 def test_what_cannot_be_meant_is_refused(line: str) -> None:
-    with pytest.raises(UsageError, match="sendmail: "):
+    with pytest.raises(UsageError, match=r"\S") as told:
         read(line)
+    assert "sendmail: " not in str(told.value)  # whoever prints it puts the program's name before it
