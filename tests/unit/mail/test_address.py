@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.mail import address as grammar
 from gateway.mail.address import AddressError, fold_domain, is_domain, is_literal, read_path, split_mailbox
 
 GOOD = [
@@ -90,6 +92,30 @@ def test_what_is_no_address_is_refused(address: str) -> None:
     if address:
         with pytest.raises(AddressError):
             read_path(f"<{address}>")
+
+
+LETTERS = st.text(st.sampled_from('aé\u4f8b\U0001f600\u2028\x85\ufffe\ud800\U0010ffff".@<>\\-[]: %!'), max_size=12)
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.one_of(LETTERS, st.tuples(LETTERS, LETTERS).map("@".join)))
+def test_letters_beyond_ascii_are_taken_where_the_whole_grammar_takes_them_and_come_out_as_written(text: str) -> None:
+    mailbox, domain, path = (re.compile(whole) for whole in grammar._grammar(grammar._WIDE))
+    found = mailbox.fullmatch(text)
+    try:
+        assert split_mailbox(text) == (found and found.group("local", "domain"))
+    except AddressError:
+        assert found is None or not is_domain(found["domain"])
+    assert is_domain(text) == (domain.fullmatch(text) is not None)
+    found = path.match(f"<{text}>x")
+    try:
+        read, rest = read_path(f"<{text}>x")
+    except AddressError:
+        assert found is None or not is_domain(found["domain"])
+    else:
+        assert found is not None
+        assert rest == f"<{text}>x"[found.end() :]
+        assert (read.local, read.domain) == (found["local"] or "", found["domain"] or "")
 
 
 def test_the_null_path_the_postmaster_and_routes_are_told_apart() -> None:
