@@ -159,9 +159,13 @@ def status(row: Row) -> str:
         lines.append(f"clock    {row['clock']}: windows wait; tidegate clock accept")
     lines += [f"link     {link_line(link)}" for link in row["links"]]
     lines += [f"budget   {budget_line(budget)}" for budget in row.get("budgets", [])]
-    relay = row["relay"]
+    relay, direct = row["relay"], row.get("direct")
+    if direct:
+        lines.append(f"direct   to the servers of its domains; {direct['in_trouble']} in trouble")
+        lines += [f"direct   {d['name']}: {d['trouble']}; next try {instant(d['next_try'])}" for d in direct["domains"]]
     if relay is None:
-        lines.append("relay    no relay configured: mail is accepted and waits")
+        what = "what cannot go directly waits" if direct else "mail is accepted and waits"
+        lines.append(f"relay    no relay configured: {what}")
     else:
         trouble = f": {relay['trouble']}; next try {instant(relay['next_try'])}" if relay["trouble"] else ""
         lines.append(f"relay    {relay['name']} ({relay['host']}:{relay['port']}){trouble}")
@@ -186,7 +190,7 @@ def status(row: Row) -> str:
         )
     session = row["session"]
     if session:
-        lines.append(f"session  through {session['relay']} over {session['link']} since {instant(session['started'])}")
+        lines.append(f"session  with {session['relay']} over {session['link']} since {instant(session['started'])}")
     lines += [f"skipped  {skip}" for skip in row.get("skips", [])]
     lines += [
         f"changed  {file} differs from what is in force: tidegate reload" for file in row.get("files_changed", [])

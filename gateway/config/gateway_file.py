@@ -240,6 +240,9 @@ class _Builder:
             if key in entry.keys and tls == "none":
                 self._wrong(entry, key, f'"{key}" has no meaning with tls: none', "write tls: required, or remove it.")
         host = entry.get("host", "")
+        if entry.get("name", "").startswith("direct:"):
+            what = "a relay cannot be called direct: and something"
+            self._wrong(entry, "name", what, "so the ways to domains are called in the log (delivery.online: direct).")
         return RelaySettings(
             name=entry.get("name") or host,
             host=host,

@@ -30,18 +30,21 @@ def judge(o: Overview) -> Sentence:
     if o.mode.now == "stopped":
         until = f" until {clock(o.mode.until, now)}" if o.mode.until else ""
         return Sentence(f"Stopped{until}: mail is accepted, nothing is sent.", _waiting(o), "bad")
-    if o.relay is None:
+    if o.relay is None and o.direct is None:
         return Sentence("No relay is configured.", f"Mail is accepted and waits. {_waiting(o)}", "bad")
     if o.clock is not None and o.mode.now == "offline" and not o.sending:
         return Sentence("The clock cannot be right: windows wait.", f"{_capital(o.clock)}. {_waiting(o)}", "bad")
     if o.sending:
         count = len(o.sending)
-        return Sentence(f"Sending {messages(count)} now.", f"Through {o.relay.host}. {_waiting(o)}", "busy")
+        way = (
+            f"Through {o.relay.host}" if o.direct is None and o.relay is not None else "To the servers of their domains"
+        )
+        return Sentence(f"Sending {messages(count)} now.", f"{way}. {_waiting(o)}", "busy")
     if not queue.messages:
         return Sentence("All mail has left.", _next_opening(o, now), "ok")
     if queue.by_state.get("held", 0) == queue.messages:
         return Sentence("Nothing leaves: all mail is held.", "Release it to let it go.", "warn")
-    if o.relay.trouble is not None:
+    if o.direct is None and o.relay is not None and o.relay.trouble is not None:
         again = f"Next try at {clock(o.relay.next_try, now)}." if o.relay.next_try else ""
         return Sentence("The relay does not take our mail.", f"{_capital(o.relay.trouble)}. {again}".strip(), "bad")
     if o.mode.now == "online":

@@ -9,6 +9,7 @@ import msgspec
 from gateway.control.rows import (
     BudgetRow,
     CheckRow,
+    DirectRow,
     DiskRow,
     ForecastRow,
     LinkRow,
@@ -106,6 +107,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     undo_until: str | None
     budgets: list[BudgetRow] = []
     clock: str | None = None  # why the gateway's clock cannot be right; None while it can
+    direct: DirectRow | None = None  # None while mail goes through relays
 
 
 class RecipientRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -126,6 +126,14 @@ class RelayRow(msgspec.Struct, frozen=True, kw_only=True):
     next_try: str | None = None
 
 
+class DirectRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Mail goes to the servers of its domains at this moment. `in_trouble`: domains that are, of which the first to be tried
+    again are listed (`name` and `host` are the domain)."""
+
+    in_trouble: int
+    domains: list[RelayRow]
+
+
 class WindowRow(msgspec.Struct, frozen=True, kw_only=True):
     open: list[OpeningRow]
     next: OpeningRow | None
@@ -153,7 +161,9 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     octets_in: int
     why: str
     money: float | None = None
-    end: str | None = None  # how it ended: done, unreachable, refused, tls, auth, busy, broken, setup, damaged
+    end: str | None = (
+        None  # how it ended: done, unreachable, refused, tls, auth, busy, broken, setup, damaged, names, loop
+    )
 
 
 class ForecastRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,3 +205,4 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     budgets: list[BudgetRow] = []
     clock: str | None = None  # why the clock is not set; null while it is
     timezone: str = "UTC"
+    direct: DirectRow | None = None  # null while mail goes through relays

@@ -167,6 +167,7 @@ class ConsoleReads(QueuePages):
             mode=status.mode_row(self._dispatcher),
             links=[status.link_row(state, situation, self._dispatcher.meter) for state in situation.links],
             relay=status.relay_row(situation),
+            direct=status.direct_row(situation),
             last_contact=history.last_contact(),
             open=window.open,
             next=window.next,

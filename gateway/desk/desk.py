@@ -25,6 +25,7 @@ from gateway.dispatch.decide import decide
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.dispatch.facts import Go, Raise, Situation, Wish
 from gateway.dispatch.forecast import Foresight
+from gateway.dispatch.way import through
 from gateway.dispatch.words import count_words, size_words
 from gateway.errors import NoSuchItem, NotNow, UsageError
 from gateway.events import Event, HeldItem, Journal, ReleasedItem, RemovedItem, RestoredItem
@@ -224,10 +225,11 @@ class Desk:
         way = going[0][1] if going else None
         text = f"sending {count_words(len(going))}, {size_words(octets)}"
         relay = way.relay.name if isinstance(way, Go) else None
+        relays = {go.relay.name for _, go in going if isinstance(go, Go)}
         if isinstance(way, Raise):
             text = f"{way.link} is called; then {text}"
         elif way is not None:
-            text += f", through {way.relay.name} over {way.link}"
+            text += f", {_ways(relays)} over {way.link}"
         if sending:
             text += f"; {count_words(len(sending))} already being sent"
         return {
@@ -395,3 +397,8 @@ class Desk:
 
     def _iso(self, instant: float) -> str:
         return iso(instant, self._dispatcher.timetable.schedule.timezone)
+
+
+def _ways(relays: set[str]) -> str:
+    """`through hq`, `to one.example directly`, `in 5 ways`."""
+    return through(next(iter(relays))) if len(relays) == 1 else f"in {len(relays)} ways"

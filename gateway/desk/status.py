@@ -12,6 +12,7 @@ from gateway.connectivity.ledger import BudgetState
 from gateway.connectivity.state import LinkState
 from gateway.control.rows import (
     BudgetRow,
+    DirectRow,
     DiskRow,
     ForecastRow,
     LinkRow,
@@ -26,14 +27,16 @@ from gateway.control.rows import (
 )
 from gateway.desk.view import iso, sending_row
 from gateway.dispatch.dispatcher import Dispatcher
-from gateway.dispatch.facts import Situation
+from gateway.dispatch.facts import Situation, is_direct
 from gateway.dispatch.forecast import Forecast
 from gateway.dispatch.lane import SessionRecord
 from gateway.dispatch.meter import Meter
+from gateway.dispatch.way import DIRECT
 from gateway.schedule.calendar import Opening
 from gateway.spool.spool import Spool
 
 SESSIONS_SHOWN = 24
+DOMAINS_SHOWN = 20
 
 
 def report(
@@ -73,6 +76,7 @@ def report(
         budgets=budget_rows(dispatcher.meter, zone),
         clock=dispatcher.clock_why,
         timezone=str(zone),
+        direct=direct_row(situation),
     )
 
 
@@ -155,6 +159,20 @@ def relay_row(situation: Situation) -> RelayRow | None:
         trouble=None if trouble is None else trouble.why,
         next_try=None if trouble is None else iso(trouble.until, situation.calendar.file.timezone),
     )
+
+
+def direct_row(situation: Situation) -> DirectRow | None:
+    """Domains in trouble, where mail goes directly at this moment."""
+    if not is_direct(situation):
+        return None
+    zone = situation.calendar.file.timezone
+    known = [(name.removeprefix(DIRECT), t) for name, t in situation.troubles.items() if name.startswith(DIRECT)]
+    ahead = sorted((item for item in known if item[1].until > situation.now), key=lambda item: item[1].until)
+    rows = [
+        RelayRow(name=domain, host=domain, port=25, trouble=trouble.why, next_try=iso(trouble.until, zone))
+        for domain, trouble in ahead[:DOMAINS_SHOWN]
+    ]
+    return DirectRow(in_trouble=len(ahead), domains=rows)
 
 
 def window_row(situation: Situation) -> WindowRow:

@@ -11,6 +11,7 @@ from gateway.control.rows import CheckRow, Explanation, NextTryRow, QueueRow, Se
 from gateway.dispatch.decide import decide
 from gateway.dispatch.facts import Check, Decision, Go, MessageFacts, NextTry, Situation, facts_of
 from gateway.dispatch.lane import Sending
+from gateway.dispatch.way import through
 from gateway.dispatch.words import time_words
 from gateway.spool.record import Record
 
@@ -70,7 +71,7 @@ def state_of(message: MessageFacts, verdict: Decision, claimed: bool) -> State:
 def _status(record: Record, verdict: Decision, sending: Sending | None) -> str:
     """Why it has not been sent: what it waits for, and what the relay said last."""
     if sending is not None:
-        return f"being sent through {sending.relay} ({sending.phase})"
+        return f"being sent {through(sending.relay)} ({sending.phase})"
     waits = "leaves now" if isinstance(verdict, Go) else verdict.why
     if record.status and record.status not in waits:
         return f"{record.status}; {waits}"
@@ -93,11 +94,11 @@ def explanation(record: Record, situation: Situation, *, sending: Sending | None
 
 def _sentence(record: Record, verdict: Decision, next_try: NextTry, sending: Sending | None, s: Situation) -> str:
     if sending is not None:
-        return f"It is being sent now, through {sending.relay}."
+        return f"It is being sent now, {through(sending.relay)}."
     zone = s.calendar.file.timezone
     doubt = " The answer to an earlier try was lost, so it may arrive twice." if record.doubt is not None else ""
     if isinstance(verdict, Go):
-        return f"It leaves now, through {verdict.relay.name} over {verdict.link}.{doubt}"
+        return f"It leaves now, {through(verdict.relay.name)} over {verdict.link}.{doubt}"
     why = verdict.why[:1].upper() + verdict.why[1:]
     match next_try.kind:
         case "released":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from operator import attrgetter
 
 from gateway.dispatch.lane import Lane
@@ -27,6 +27,21 @@ def next_domains(lanes: Iterable[Lane], link: str, speed: float | None) -> list[
     if room <= 0:
         return []
     return heapq.nsmallest(room, filter(_waits, to_domains), key=attrgetter("first"))
+
+
+def with_turns(lanes: Iterable[Lane], speeds: Mapping[str, float]) -> list[Lane]:
+    """The lanes to domains that have a session, and those whose turn it is. `speeds`: bit/s by link."""
+    to_domains = [lane for lane in lanes if lane.relay.direct]
+    turns = [lane for lane in to_domains if lane.tasks]
+    for link in dict.fromkeys(lane.link for lane in to_domains):
+        turns += next_domains(to_domains, link, speeds.get(link))
+    return turns
+
+
+def forget_idle(lanes: dict[tuple[str, str], Lane]) -> None:
+    """Take away lanes to domains without mail and session: there are as many as people write to."""
+    for name in [name for name, lane in lanes.items() if lane.relay.direct and not lane.heap and not lane.tasks]:
+        del lanes[name]
 
 
 def others_wait(lanes: Iterable[Lane], lane: Lane) -> bool:

@@ -11,23 +11,23 @@ from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
-from gateway.clock import Clock, iso
+from gateway.clock import Clock
 from gateway.config.settings import RelaySettings, Settings
 from gateway.connectivity.monitor import Monitor
 from gateway.courier.capabilities import Capabilities
 from gateway.courier.contract import Feed, SessionEnd
 from gateway.dispatch.conversations import Conversations
-from gateway.dispatch.crowd import next_domains, others_wait
-from gateway.dispatch.facts import Go, RelayTrouble
+from gateway.dispatch.crowd import forget_idle, others_wait, with_turns
+from gateway.dispatch.facts import Go
 from gateway.dispatch.lane import MOST_AHEAD, Lane, LaneFeed, Sending, SessionRecord
 from gateway.dispatch.meter import Meter, used_octets
 from gateway.dispatch.order import Key
 from gateway.dispatch.retry import Opportunity
 from gateway.dispatch.settler import Settler
 from gateway.dispatch.speed import SpeedBook
-from gateway.dispatch.troubles import Troubles, trouble_kind
+from gateway.dispatch.troubles import Troubles, told_of_domain, trouble_kind
 from gateway.errors import GatewayError
-from gateway.events import Alarm, HeldItem, Journal, Remark, SessionEnded
+from gateway.events import Alarm, HeldItem, Journal, SessionEnded
 from gateway.spool.record import Record, Route
 from gateway.spool.spool import Spool
 
@@ -155,7 +155,8 @@ class Sessions:
             return
         lanes = [lane for lane in self._lanes.values() if not lane.relay.direct]
         if len(lanes) < len(self._lanes):
-            lanes += self._domains_to_start()
+            forget_idle(self._lanes)
+            lanes += with_turns(self._lanes.values(), self.speeds.known(self._director.settings.links))
         for lane in lanes:
             if not lane.heap:
                 continue
@@ -164,17 +165,6 @@ class Sessions:
                 self._start(lane)
             elif lane.first_is_urgent and self._is_behind_a_large_one(lane):
                 self._start(lane)
-
-    def _domains_to_start(self) -> list[Lane]:
-        """Lanes to domains without mail and session are forgotten on the way: there are as many as people write to."""
-        idle = [name for name, lane in self._lanes.items() if lane.relay.direct and not lane.heap and not lane.tasks]
-        for name in idle:
-            del self._lanes[name]
-        busy = [lane for lane in self._lanes.values() if lane.relay.direct and lane.tasks]
-        speeds = self.speeds.known(self._director.settings.links)
-        for link in dict.fromkeys(lane.link for lane in self._lanes.values()):
-            busy += next_domains(self._lanes.values(), link, speeds.get(link))
-        return busy
 
     def _start(self, lane: Lane) -> None:
         task = self._spawn(self._session(lane))
@@ -355,7 +345,7 @@ class Sessions:
         """What the session showed of the relay and of the link, which counts more than any probe (DESIGN section 6)."""
         relay, is_direct = lane.relay.name, lane.relay.direct
         if lane.loop is not None:
-            end = replace(end, why="setup", text=lane.loop, alarm=True)
+            end = replace(end, why="loop" if is_direct else "setup", text=lane.loop, alarm=True)
             lane.loop = lane.loop if lane.tasks else None
         if end.alarm and not is_direct:
             self._journal.record(Alarm(relay, end.text))
@@ -388,7 +378,11 @@ class Sessions:
             return
         trouble = self.troubles.failed(relay, kind, end.text, self._clock.now(), self._director.settings.queue)
         if is_direct:
-            self._tell_of_domain(lane, end, trouble)
+            if end.reached:
+                self._monitor.session_succeeded(lane.link, relay)
+            event = told_of_domain(relay, end, trouble, has_relay=bool(self._director.settings.relays))
+            if event is not None:
+                self._journal.record(event)
             for item in lane.offered:
                 self._director.item_changed(item)
             lane.clear()
@@ -399,18 +393,6 @@ class Sessions:
             self._monitor.session_succeeded(lane.link, relay)
         self._director.reconsider()
 
-    def _tell_of_domain(self, lane: Lane, end: SessionEnd, trouble: RelayTrouble) -> None:
-        """A domain cannot be reached by itself. That says nothing of the line; a person must see to it only where no relay
-        takes its mail and waiting does not help."""
-        if end.reached:
-            self._monitor.session_succeeded(lane.link, lane.relay.name)
-        if trouble.keeps or not self._director.settings.relays:
-            if end.alarm:
-                self._journal.record(Alarm(lane.relay.name, end.text))
-            return
-        until = iso(trouble.until)
-        self._journal.record(Remark(lane.relay.name, f"{end.text}; its mail goes through a relay until {until}"))
-
     def looped(self, item: str) -> bool:
         """What we sent under this ID came straight to our own door: its relay is this gateway (CASES C26). The message is held,
         since a person has to look; the relay takes nothing more, as with every fault of our set-up (P9). False if it was not
@@ -420,9 +402,10 @@ class Sessions:
         lane = self._lanes.get((row.link, row.relay)) if row is not None else None
         if lane is None:
             return False
-        lane.loop = (
-            f"mail loop: the relay {lane.relay.name} ({lane.relay.host}:{lane.relay.port}) is this gateway itself"
-        )
+        where = f"the relay {lane.relay.name} ({lane.relay.host}:{lane.relay.port})"
+        if lane.relay.direct:
+            where = f"the server for mail of {lane.relay.host}"
+        lane.loop = f"mail loop: {where} is this gateway itself"
         lane.stop.set()
         self._spawn(self._hold([item], lane.loop))
         return True

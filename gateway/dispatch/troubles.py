@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gateway.clock import iso
 from gateway.config.settings import QueueSettings
 from gateway.courier.contract import SessionEnd
 from gateway.dispatch.facts import RelayTrouble
 from gateway.dispatch.retry import TroubleCount, TroubleKind, next_trouble
+from gateway.events import Alarm, Event, Remark
 
 
 def trouble_kind(end: SessionEnd, *, interrupted: bool, idle_while_mail_waits: bool) -> TroubleKind | None:
@@ -26,6 +28,14 @@ def trouble_kind(end: SessionEnd, *, interrupted: bool, idle_while_mail_waits: b
             return "unreachable"
         case "names" | "loop":
             return end.why
+
+
+def told_of_domain(name: str, end: SessionEnd, trouble: RelayTrouble, *, has_relay: bool) -> Event | None:
+    """What is said of a domain that cannot be reached by itself. A person must see to it only where no relay takes its mail and
+    waiting does not help."""
+    if has_relay and not trouble.keeps:
+        return Remark(name, f"{end.text}; its mail goes through a relay until {iso(trouble.until)}")
+    return Alarm(name, end.text) if end.alarm else None
 
 
 MOST_KEPT = 2000

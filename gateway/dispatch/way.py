@@ -80,10 +80,19 @@ def over_a_link(
 
 def _note_relay(trace: Trace, state: Verdict, text: str, relay: RelaySettings, s: Situation) -> None:
     if relay.direct:
-        said = f"{relay.host}, by its MX (delivery.online: direct)" if state == "ok" else text
+        said = (
+            f"{relay.host}, by its MX (delivery.online: direct)"
+            if state == "ok"
+            else text.removeprefix(f"{relay.name}: ")
+        )
         note(trace, "direct", state, said, *line_of(s, "delivery.online"))
     else:
         note(trace, "relay", state, text, file_of(s), relay.line or None)
+
+
+def through(relay: str) -> str:
+    """The way in words, from the name of a relay or of the way to a domain: `through hq`, `to one.example directly`."""
+    return f"to {relay.removeprefix(DIRECT)} directly" if relay.startswith(DIRECT) else f"through {relay}"
 
 
 def ways_for(

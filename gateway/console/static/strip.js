@@ -2,7 +2,7 @@
 
 const MODES = [["auto", "Auto"], ["online", "Online"], ["offline", "Offline"], ["stopped", "Stop"]];
 const MODE_WORDS = { online: "sends at once", offline: "sends only in windows", stopped: "sends nothing" };
-const ENDS = { done: "ok", busy: "part", broken: "part", unreachable: "fail", refused: "fail", tls: "fail", auth: "fail", setup: "fail", damaged: "fail" };
+const ENDS = { done: "ok", busy: "part", broken: "part", unreachable: "fail", refused: "fail", tls: "fail", auth: "fail", setup: "fail", damaged: "fail", names: "fail", loop: "fail" };
 
 function renderStanding() {
   renderStrip();
@@ -58,7 +58,13 @@ function renderLink(overview) {
 }
 
 function renderRelay(overview) {
-  const relay = overview.relay;
+  const relay = overview.relay, direct = overview.direct;
+  if (direct) {
+    fill($("#relaycell"), h("span", { class: "lab" }, "Relay"), h("span", { class: "val" }, b("Direct, by MX")),
+      h("span", { class: "sub" }, relay ? `last resort: ${relay.host}` : "no relay as last resort"),
+      direct.in_trouble > 0 && h("span", { class: "sub" }, `${plural(direct.in_trouble, "domain")} in trouble`));
+    return;
+  }
   fill($("#relaycell"), h("span", { class: "lab" }, "Relay"), h("span", { class: "val" }, b(relay ? relay.host : "none configured")),
     relay && h("span", { class: "sub" }, overview.last_contact ? `reached ${clock(overview.last_contact)}, port ${relay.port}` : `not reached yet, port ${relay.port}`),
     relay && relay.trouble && h("span", { class: "sub" }, capital(relay.trouble)));

@@ -430,3 +430,8 @@ def test_direct_delivery_without_dnspython_is_a_mistake_that_names_the_extra(mon
     assert "needs dnspython, which is not installed" in problems[0].head
     assert "tidegate[direct]" in (problems[0].hint or "")
     assert read_settings("delivery: {online: relay}\n", Path("gateway.yaml"))[1] == []
+
+
+def test_no_relay_is_called_as_the_ways_to_domains_are() -> None:
+    problems = read_settings("relays: [{name: 'direct:hq.example', host: hq.example}]\n", Path("gateway.yaml"))[1]
+    assert [(p.line, p.column) for p in problems] == [(1, 18)]

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.console.sentence import Tone, judge, size
 from gateway.control.console_rows import Overview
-from gateway.control.rows import DiskRow, ModeRow, NextTryRow, OpeningRow, RelayRow
+from gateway.control.rows import DirectRow, DiskRow, ModeRow, NextTryRow, OpeningRow, RelayRow
 from tests.unit.console.overviews import NOON, count, overview, sending
 
 ONLINE = ModeRow(set="auto", now="online", why="dsl is up")
@@ -79,3 +79,10 @@ def test_sizes_are_short_and_count_by_thousands() -> None:
         "250 MB",
         "3 GB",
     ]
+
+
+def test_without_a_relay_mail_still_leaves_directly_online() -> None:
+    direct = {"relay": None, "direct": DirectRow(in_trouble=1, domains=[]), "mode": ONLINE}
+    assert judge(overview(**direct)).text == "Online. Mail leaves as it comes."
+    assert judge(overview(**direct, sending=[sending()])).detail.startswith("To the servers of their domains.")
+    assert judge(overview(relay=None)).text == "No relay is configured."

@@ -7,6 +7,10 @@ from dataclasses import replace
 import pytest
 
 from gateway.config.settings import QueueSettings, RelaySettings, Settings
+from gateway.control.rows import DirectRow
+from gateway.desk.status import direct_row
+from gateway.desk.view import explanation
+from gateway.dispatch.clockstep import waiting_too_long, with_sooner_tries
 from gateway.dispatch.crowd import FEWEST, MOST, at_once, next_domains, others_wait
 from gateway.dispatch.decide import decide
 from gateway.dispatch.ends import has_expired
@@ -159,6 +163,27 @@ def test_what_is_in_doubt_at_its_domain_waits_its_ten_minutes_for_a_relay_too() 
     item = record("a@one.example")
     apply(item, 1000.0, "one.example", Unconfirmed("the line broke"))
     assert item.due == item.recipients[0].due == 1600.0
+
+
+def test_a_step_of_the_clock_moves_the_next_try_of_a_domain_too() -> None:
+    item = record("a@one.example", "b@two.example")
+    apply(item, 100_000.0, "two.example", BUSY)
+    assert waiting_too_long([Entry(item)], 5000.0, QUEUE, at_start=False) == [item.id]
+    with_sooner_tries(5000.0, QUEUE)(item)
+    assert item.recipients[1].due == 5000.0 + QUEUE.retry_interval
+    assert waiting_too_long([Entry(item)], 5000.0, QUEUE, at_start=False) == []
+
+
+def test_the_queue_view_says_that_it_leaves_directly_and_status_names_domains_in_trouble() -> None:
+    item = record("a@one.example")
+    s = online(ISP)
+    assert explanation(item, s).verdict == "It leaves now, to one.example directly over dsl."
+    assert direct_row(s) == DirectRow(in_trouble=0, domains=[])
+    s = replace(s, troubles={ONE: trouble(s), "isp": trouble(s), "direct:over.example": trouble(s, until=s.now - 1)})
+    row = direct_row(s)
+    assert row is not None
+    assert (row.in_trouble, [(d.name, d.trouble) for d in row.domains]) == (1, [("one.example", "no way in")])
+    assert direct_row(situation(mode="offline", settings=direct(ISP))) is None
 
 
 def test_the_index_keeps_so_many_domains_of_a_message_and_the_rest_have_their_turn() -> None:
