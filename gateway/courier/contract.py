@@ -59,10 +59,11 @@ class Feed(Protocol):
         """Awaited before the first octet of these leaves; what it records must be durable when it returns."""
         ...
 
-    async def settle(self, id: str, outcomes: Sequence[Outcome]) -> None:
+    def settle(self, id: str, outcomes: Sequence[Outcome]) -> None:
         """Called exactly once for each shipment taken, one outcome a recipient in the shipment's order.
 
-        Several calls may run at once; no more than 64 shipments are taken and not yet settled.
+        Takes them down and returns; the caller writes them to disk in groups of its own, and bounds how many wait for that by
+        what `take` gives.
         """
         ...
 

@@ -153,7 +153,7 @@ class Direct:
 async def _refuse(domain: str, feed: Feed, reply: Reply, stop: asyncio.Event | None) -> SessionEnd:
     offers = Capabilities(peer="")
     while (stop is None or not stop.is_set()) and (shipment := await feed.take(offers)) is not None:
-        await feed.settle(shipment.id, [Failed(reply) for _ in shipment.envelope.recipients])
+        feed.settle(shipment.id, [Failed(reply) for _ in shipment.envelope.recipients])
     return SessionEnd("done", f"{reply.text.partition(' ')[2]}; nothing is sent to {domain}")
 
 

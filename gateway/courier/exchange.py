@@ -1,8 +1,7 @@
 """The messages of one session: taken, written, answered, settled, any number of them at once.
 
 Three things run side by side. The taker fetches shipments while there is room; the writer puts them on the wire;
-answers come in as events, and each finished message is settled by a task of its own, so that the caller can group what
-it writes to disk.
+answers come in as events, and each finished message is settled at once: the caller groups what it writes to disk.
 
 Room is bounded twice: 64 shipments not yet settled, and the octets not yet answered, so that a cut of the line leaves
 few messages in doubt.
@@ -154,7 +153,6 @@ class Exchange:
         for transaction in tuple(self._open):
             is_complete = self._writer.is_complete(transaction) and not has_hung_up and not self._refused_bdat
             self._end_transaction(transaction, complete=is_complete)
-        await self._settling.finish()
 
     # taking
 

@@ -260,7 +260,7 @@ class LaneFeed:
         await self._spool.mark_on_wire(ids)
         self._wired.update(ids)
 
-    async def settle(self, id: str, outcomes: Sequence[Outcome]) -> None:
+    def settle(self, id: str, outcomes: Sequence[Outcome]) -> None:
         claim, go = self._taken.pop(id)
         row = self._sending.pop(id, None)
         self._wired.discard(id)

@@ -202,7 +202,7 @@ def test_mail_that_comes_while_the_line_is_up_goes_in_the_same_call(tmp_path: Pa
         while (shipment := await feed.take(OFFERS)) is not None:
             first_taken.set()
             await second_there.wait()
-            await feed.settle(shipment.id, [TAKEN])
+            feed.settle(shipment.id, [TAKEN])
         return DONE
 
     async def body(branch: Branch) -> None:
@@ -425,7 +425,7 @@ def test_an_operator_puts_a_line_down_in_the_middle_of_a_session_and_the_mail_st
         try:
             await asyncio.sleep(60)
         finally:
-            await feed.settle(shipment.id, [Interrupted("the session was ended")])
+            feed.settle(shipment.id, [Interrupted("the session was ended")])
         return DONE
 
     async def body(branch: Branch) -> None:
@@ -456,7 +456,7 @@ def test_a_line_that_falls_by_itself_is_cleared_away_and_not_called_again_in_thi
         assert shipment is not None
         branch.line.unlink()
         branch.kernel.remove("ppp0")
-        await feed.settle(shipment.id, [Interrupted("the line fell")])
+        feed.settle(shipment.id, [Interrupted("the line fell")])
         return SessionEnd("broken", "the line fell", reached=True)
 
     branch.courier = FakeCourier(falls)

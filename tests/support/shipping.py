@@ -77,9 +77,8 @@ class ListFeed:
         await asyncio.sleep(0)
         self.marked.append(list(ids))
 
-    async def settle(self, id: str, outcomes: Sequence[Outcome]) -> None:
+    def settle(self, id: str, outcomes: Sequence[Outcome]) -> None:
         assert id not in self.outcomes, "settled twice"
-        await asyncio.sleep(0)
         self.outcomes[id] = list(outcomes)
         self.settled.set()
 

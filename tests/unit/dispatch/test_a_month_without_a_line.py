@@ -114,7 +114,7 @@ class Branch:
             is_first_try = shipment.id not in {item for item, _ in self.sent}
             self.sent.append((shipment.id, number))
             await feed.on_wire([shipment.id])
-            await feed.settle(shipment.id, [LATER if is_first_try and shipment.id in self.greylisted else TAKEN])
+            feed.settle(shipment.id, [LATER if is_first_try and shipment.id in self.greylisted else TAKEN])
         return DONE
 
     leads_somewhere = False

@@ -56,7 +56,7 @@ class Branch:
         while (shipment := await feed.take(OFFERS)) is not None:
             await feed.on_wire([shipment.id])
             octets += shipment.content.size
-            await feed.settle(shipment.id, [TAKEN])
+            feed.settle(shipment.id, [TAKEN])
         packets = octets // 1400 + 8
         end = SessionEnd(
             "done", "", octets_out=octets, octets_in=900, segments_out=packets, segments_in=packets // 2, reached=True

@@ -169,7 +169,7 @@ class Office:
 
     async def _busy(self, number: int, feed: Feed) -> SessionEnd:
         while (shipment := await feed.take(OFFERS)) is not None:
-            await feed.settle(shipment.id, [BUSY])
+            feed.settle(shipment.id, [BUSY])
         return DONE
 
     async def __aenter__(self) -> Office:

@@ -118,7 +118,7 @@ class House:
 async def take_all(number: int, feed: Feed) -> SessionEnd:
     while (shipment := await feed.take(OFFERS)) is not None:
         await feed.on_wire([shipment.id])
-        await feed.settle(shipment.id, [TAKEN])
+        feed.settle(shipment.id, [TAKEN])
     return DONE
 
 
@@ -141,7 +141,7 @@ def test_further_sessions_join_after_the_first_success_and_no_item_is_handed_out
     async def slowly(number: int, feed: Feed) -> SessionEnd:
         while (shipment := await feed.take(OFFERS)) is not None:
             taken.append(shipment.id)
-            await feed.settle(shipment.id, [TAKEN])
+            feed.settle(shipment.id, [TAKEN])
             await asyncio.sleep(0.01)
         return DONE
 
@@ -167,7 +167,7 @@ def test_an_urgent_message_passes_a_large_one_by_a_second_connection(tmp_path: P
                 feed.progress(shipment.id, "content", 1000)
                 await large_may_end.wait()
             order.append(shipment.id)
-            await feed.settle(shipment.id, [TAKEN])
+            feed.settle(shipment.id, [TAKEN])
         return DONE
 
     async def check() -> None:
@@ -236,7 +236,7 @@ def test_what_is_in_flight_is_not_cut_off_when_mail_may_leave_again(tmp_path: Pa
         shipment = await feed.take(OFFERS)
         assert shipment is not None
         await release.wait()
-        await feed.settle(shipment.id, [TAKEN])
+        feed.settle(shipment.id, [TAKEN])
         return DONE
 
     async def check() -> None:
@@ -265,10 +265,10 @@ def test_a_line_that_breaks_often_in_the_same_message_lets_the_others_go_first(t
         while (shipment := await feed.take(OFFERS)) is not None:
             if shipment.id == first and number <= 3:
                 feed.progress(shipment.id, "content", 5000)
-                await feed.settle(shipment.id, [Interrupted("the line broke")])
+                feed.settle(shipment.id, [Interrupted("the line broke")])
                 return SessionEnd("broken", "the line broke", reached=True)
             order.append(shipment.id)
-            await feed.settle(shipment.id, [TAKEN])
+            feed.settle(shipment.id, [TAKEN])
         return DONE
 
     async def check() -> None:
@@ -295,7 +295,7 @@ def test_a_dead_connection_on_a_line_that_works_is_replaced_without_a_pause(tmp_
         if number == 1:
             shipment = await feed.take(OFFERS)
             assert shipment is not None
-            await feed.settle(shipment.id, [Interrupted("the connection was dead")])
+            feed.settle(shipment.id, [Interrupted("the connection was dead")])
             return SessionEnd("broken", "the connection was dead", reached=True, line_works=True)
         return await take_all(number, feed)
 
@@ -317,7 +317,7 @@ def test_c26_what_comes_straight_back_is_held_and_its_relay_gets_nothing_more(tm
     async def lead_back(number: int, feed: Feed) -> SessionEnd:
         while (shipment := await feed.take(OFFERS)) is not None:
             assert house.dispatcher.sessions.looped(shipment.id)
-            await feed.settle(shipment.id, [Deferred(back, Reply(451, back[4:]))])
+            feed.settle(shipment.id, [Deferred(back, Reply(451, back[4:]))])
         return DONE
 
     async def check() -> None:
