@@ -17,7 +17,9 @@ from gateway.mail.outcome import Outcome, Reply
 Phase = Literal["waiting", "envelope", "content", "answer"]
 """Where a shipment is: taken and not begun, addresses, content, the relay's last word awaited."""
 
-Why = Literal["done", "unreachable", "refused", "tls", "auth", "busy", "broken", "setup", "damaged", "names", "loop"]
+Why = Literal[
+    "done", "unreachable", "refused", "tls", "auth", "busy", "broken", "slow", "setup", "damaged", "names", "loop"
+]
 
 
 class Readable(Protocol):
@@ -81,6 +83,7 @@ class SessionEnd:
     refused      the greeting, EHLO or HELO was answered 4xx or 5xx
     tls, auth    encryption or signing in failed, or was not offered where it is required; nothing was sent
     busy         421
+    slow         it refused several messages for now because we send too much or too fast
     broken       the connection was lost, went silent or talked nonsense after the greeting
     setup        the relay takes no mail from us at all (P9)
     damaged      a message holds octets that must not leave (P6); the others were sent

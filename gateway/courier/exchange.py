@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import itertools
 from collections import deque
+from collections.abc import Sequence
 from typing import cast
 
 from gateway.courier.capabilities import Capabilities
@@ -20,7 +21,7 @@ from gateway.courier.commands import refuse_beforehand
 from gateway.courier.content import BLOCK, Damaged
 from gateway.courier.contract import Feed, Phase, Timers
 from gateway.courier.dialogue import dialogue, went_wrong
-from gateway.courier.judge import SERVICE_CLOSING, judge
+from gateway.courier.judge import SERVICE_CLOSING, asks_to_slow_down, judge
 from gateway.courier.memory import DISTRUST, RelayMemory
 from gateway.courier.pace import LEAST_AHEAD, MOST_UNANSWERED, NEAR_SESSIONS, Pace, useful_sessions
 from gateway.courier.settling import Settling, one_too_many
@@ -28,16 +29,19 @@ from gateway.courier.transaction import Parcel, Step, Transaction, answer_limit
 from gateway.courier.watch import Probe, Watch
 from gateway.courier.wire import Slot, Wire
 from gateway.courier.writer import Over, Writer
-from gateway.mail.outcome import Deferred, Delivered, Reply, clean_reply_text
+from gateway.mail.outcome import Deferred, Delivered, Outcome, Reply, clean_reply_text
 
 MAX_UNSETTLED = 64
+
+PATIENT = 3
+"""Messages of a session that a relay may refuse for our speed before we leave it alone."""
 MARKED_AT_ONCE = 16
 
 
 class Exchange:
     """`run` returns when all that was taken is settled. After it: `accepted` messages, `setup` (the reply that shows
-    that the relay takes no mail from us), `damaged` (IDs), `trouble` (of our own side, as a sentence), `was_idle` (the
-    connection ended while nothing was under way)."""
+    that the relay takes no mail from us), `damaged` (IDs), `trouble` (of our own side, as a sentence), `slow` (the
+    reply with which it asked us more than once to send less), `was_idle` (the connection ended while nothing was under way)."""
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class Exchange:
         self.setup: Reply | None = None
         self.damaged: list[str] = []
         self.trouble: str | None = None
+        self.slow: Reply | None = None
         self.was_idle = True
         self._wire = wire
         self._feed = feed
@@ -67,6 +72,7 @@ class Exchange:
         self._ready: deque[Transaction] = deque()
         self._open: dict[Transaction, None] = {}  # begun and not over, in the order of their answers
         self._has_begun = False
+        self._too_fast = 0
         self._last_answer: float | None = None
         self._refused_bdat = False
         self._has_more = True
@@ -163,6 +169,7 @@ class Exchange:
             and self._wire.lost is None
             and self.closing is None
             and self.setup is None
+            and self.slow is None
             and self.trouble is None
             and not (self._stop is not None and self._stop.is_set())
             and (self._offers.mail_max is None or self._taken < self._offers.mail_max)
@@ -374,6 +381,7 @@ class Exchange:
             self.setup = verdict.setup
             self._end_taking()
             self._drop_ready()
+        self._heed(verdict.outcomes)
         taken = sum(isinstance(outcome, Delivered) for outcome in verdict.outcomes)
         for index, outcome in zip(transaction.indices, verdict.outcomes, strict=True):
             too_many = one_too_many(outcome) if taken else None
@@ -387,6 +395,17 @@ class Exchange:
             self._begin_parcel(parcel)
         else:
             self._settling.end(parcel)
+
+    def _heed(self, outcomes: Sequence[Outcome]) -> None:
+        """A relay that says again and again that we are too fast gets no more in this session: no storm (CASES C29)."""
+        replies = [outcome.reply for outcome in outcomes if isinstance(outcome, Deferred) and outcome.reply is not None]
+        if not replies or len(replies) < len(outcomes) or not all(asks_to_slow_down(reply) for reply in replies):
+            return
+        self._too_fast += 1
+        if self._too_fast >= PATIENT and self.slow is None:
+            self.slow = replies[0]
+            self._end_taking()
+            self._drop_ready()
 
     def _drop_ready(self) -> None:
         """What is taken and not begun goes back."""

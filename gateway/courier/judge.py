@@ -22,6 +22,20 @@ _RELAY_DENIED = re.compile(
 )
 
 
+_TOO_FAST = re.compile(
+    r"\brate\b|throttl|slow(?:ing)? down|too (?:many|much|fast)\b.{0,40}\b(?:message|mail|connection|request|recipient|fast)"
+    r"|(?:sending|message|hourly|daily) (?:limit|quota)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def asks_to_slow_down(reply: Reply) -> bool:
+    """A refusal for now that speaks of how much or how fast we send, rather than of this message or its recipient."""
+    if reply.is_permanent or reply.code < 400 or (reply.enhanced or "").startswith(("4.1.", "4.2.", "4.5.3")):
+        return False
+    return bool(_TOO_FAST.search(reply.text))
+
+
 @dataclass(frozen=True, slots=True)
 class Exchanged:
     """What one transaction came to. None is an answer that never came.
@@ -29,7 +43,7 @@ class Exchanged:
     `recipients`: the answers to RCPT in order. `data`: to DATA, where it was used and not 354. `end`: to the final dot
     or the last BDAT. `complete`: the last octet may have left this machine. `lost`: why no more answers come, or None.
     `may_be_setup`: the relay took no message of this session yet, and this is its first, or those before it were all
-    refused for reasons of our set-up.
+    refused for reasons of our set-up. `took_some`: it took others of this session.
     """
 
     mail: Reply | None
@@ -39,6 +53,7 @@ class Exchanged:
     complete: bool = False
     lost: str | None = None
     may_be_setup: bool = False
+    took_some: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +110,9 @@ def _outcome(facts: Exchanged, refusal: Reply | None) -> Outcome:
     return Interrupted(reason)
 
 
-def _hung_up(facts: Exchanged, reply: Reply) -> Deferred:
+def _hung_up(facts: Exchanged, reply: Reply) -> Outcome:
+    if facts.took_some and facts.mail is reply:
+        # It takes so many messages a session and no more; this one was never looked at, and goes with the next.
+        return Interrupted(f"the relay ended the session: {reply}")
     answered = facts.mail is not None and facts.mail.code != SERVICE_CLOSING
     return Deferred(f"the relay is closing: {reply}", reply, is_real=answered)

@@ -178,6 +178,8 @@ def _judge_end(host: str, exchange: Exchange, wire: Wire) -> tuple[Why, str, Rep
     if exchange.damaged:
         names = ", ".join(exchange.damaged[:3])
         return "damaged", f"the content of {names} is damaged; it was not sent to {host}", None, True
+    if exchange.slow is not None:
+        return "slow", f"{host} asks us to send less ({exchange.slow})", exchange.slow, False
     if exchange.closing is not None:
         if exchange.was_idle:
             return "done", f"{host} closed the idle session ({exchange.closing})", exchange.closing, False

@@ -107,6 +107,7 @@ class Transaction:
             complete=complete,
             lost=lost,
             may_be_setup=(self.is_first or in_doubt_of_setup) and not accepted_before,
+            took_some=accepted_before,
         )
 
 

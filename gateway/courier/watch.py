@@ -1,7 +1,8 @@
 """Notices that a relay has gone silent, and that a connection is dead although the line is not.
 
 What counts is progress: an answer, or an acknowledgement of octets that we sent. While some of ours are not
-acknowledged the time for a block runs; then the time for the answer that is due next (RFC 5321 4.5.3.2).
+acknowledged the time for a block runs; then the time for the answer that is due next (RFC 5321 4.5.3.2). An answer that comes
+octet by octet and never ends has twice that time.
 
 A cut of the line may kill a connection without a word: the address changed, a NAT forgot. Waiting for it takes minutes.
 So when nothing comes for a while, or at word that a link changed, a second connection is tried: as soon as one comes about
@@ -37,6 +38,7 @@ class Watch:
         self._probe = probe
         self._loop = asyncio.get_running_loop()
         self._moved = self._loop.time()
+        self._asked = self._moved  # since when an answer is awaited, or something of ours was acknowledged
         traffic = wire.traffic()
         self._acked = traffic.acked if traffic is not None else 0
         self._rtt = traffic.rtt if traffic is not None else 0.0
@@ -79,11 +81,14 @@ class Watch:
         self._measure(now)
         is_sending = self._is_sending
         if not wire.outstanding and not is_sending:
-            self._moved = now
+            self._moved = self._asked = now
         silent = now - self._moved
         # One interval more: what is awaited may have been sent at any moment since the last look.
         if silent > (self._timers.block if is_sending else self._answer_limit()) + self._interval:
             wire.give_up("no longer takes what we send" if is_sending else "does not answer")
+            return
+        if not is_sending and now - max(self._asked, wire.last_answered) > 2 * self._answer_limit() + self._interval:
+            wire.give_up("does not come to the end of its answer")
             return
         if silent > max(self._patience, 4 * self._rtt):
             self.suspect()
@@ -95,7 +100,7 @@ class Watch:
         if traffic is not None and traffic.acked != self._acked:
             self._acked = traffic.acked
             self._rtt = traffic.rtt
-            self._moved = now
+            self._moved = self._asked = now
         self._moved = max(self._moved, self._wire.last_heard)
         if self._moved > before:
             self._patience = self._timers.suspicion

@@ -46,6 +46,7 @@ class Wire(SMTPProtocol):
         self.octets_in = 0
         self.octets_out = 0
         self.last_heard = loop.time()
+        self.last_answered = loop.time()  # when the last whole reply was there
         self.receiver: Callable[[Slot, int, bytes], None] = lambda *_: None
         self.unasked: Callable[[int, bytes], None] | None = None
         self.on_lost: Callable[[], None] = lambda: None
@@ -126,6 +127,7 @@ class Wire(SMTPProtocol):
             return
         try:
             for code, raw in self._reader.feed(data):
+                self.last_answered = self.last_heard
                 if self._slots:
                     slot = self._slots.popleft()
                     if isinstance(slot, asyncio.Future):

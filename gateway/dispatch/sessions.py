@@ -376,6 +376,8 @@ class Sessions:
             if end.reached or not is_direct:
                 self._monitor.session_succeeded(lane.link, relay)
             return
+        if end.why == "slow" and end.took:
+            self.troubles.succeeded(relay)  # it goes on, if slowly: the pause does not grow
         trouble = self.troubles.failed(relay, kind, end.text, self._clock.now(), self._director.settings.queue)
         if is_direct:
             if end.reached:

@@ -24,7 +24,9 @@ def trouble_kind(end: SessionEnd, *, interrupted: bool, idle_while_mail_waits: b
             return "stubborn"
         case "broken":
             return "broken"
-        case "unreachable" | "refused" | "busy":
+        case "busy" if end.took:
+            return None  # it has a limit for each session: the next one goes on at once
+        case "unreachable" | "refused" | "busy" | "slow":
             return "unreachable"
         case "names" | "loop":
             return end.why

@@ -21,7 +21,7 @@ class NumbersWire:
         self.line_works = False
         self.is_writable = True
         self.outstanding = [object()] * outstanding
-        self.last_heard = 0.0
+        self.last_heard = self.last_answered = 0.0
         self.tcp = None
         self.acked = 1000
         self.unacked = unacked
@@ -202,3 +202,26 @@ def test_a_probe_is_answered_by_whoever_is_there_and_by_a_refusal() -> None:
         return there, refused, nowhere
 
     assert asyncio.run(go()) == (True, True, False)
+
+
+def test_an_answer_that_never_ends_is_given_up_however_often_an_octet_of_it_comes() -> None:
+    async def go() -> NumbersWire:
+        wire = NumbersWire()
+        loop = asyncio.get_running_loop()
+        wire.last_answered = loop.time()
+
+        async def drip(_: Watch) -> None:
+            while wire.lost is None:
+                wire.last_heard = loop.time()
+                await asyncio.sleep(0.002)
+
+        watch = Watch(cast(Wire, wire), TIMERS, lambda: 0.05, answers)
+        watch.start()
+        try:
+            async with asyncio.timeout(10):
+                await drip(watch)
+        finally:
+            watch.stop()
+        return wire
+
+    assert asyncio.run(go()).lost == "does not come to the end of its answer"
