@@ -49,7 +49,7 @@ class Courier(FakeCourier):
             self.sent.append((relay.name, shipment.id, to))
             await feed.on_wire([shipment.id])
             await asyncio.sleep(0.01)
-            await feed.settle(shipment.id, [TAKEN for _ in to])
+            feed.settle(shipment.id, [TAKEN for _ in to])
         return DONE
 
 
@@ -151,7 +151,7 @@ def test_a_wish_for_many_domains_lasts_until_each_has_had_its_session(tmp_path: 
         if courier.started > 4:
             return await courier.take_all(relay, feed)
         while (shipment := await feed.take(Capabilities())) is not None:
-            await feed.settle(shipment.id, [LATER for _ in shipment.envelope.recipients])
+            feed.settle(shipment.id, [LATER for _ in shipment.envelope.recipients])
         return DONE
 
     courier = Courier(session)
@@ -178,7 +178,7 @@ def test_a_session_that_finds_its_only_message_taken_by_another_is_no_trouble(tm
             shipment = await feed.take(Capabilities())
             assert shipment is not None
             await made_second.wait()
-            await feed.settle(shipment.id, [TAKEN])
+            feed.settle(shipment.id, [TAKEN])
             settled.set()
             return DONE
         if not settled.is_set():
