@@ -1,7 +1,7 @@
 """The two roles and their passwords: is one set, is this one right. The hashes rest in the spool's state.
 
-A right password that came over `Authorization` is remembered as a keyed digest for a while, so that a program that asks
-every minute does not cost a hash each time. Unknown names cost the same time as wrong passwords.
+A password that came over `Authorization` is remembered as a keyed digest for a while, right or wrong, so that a program that
+asks every minute does not cost a hash each time. Unknown names cost the same time as wrong passwords.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Accounts:
         self._executor: ThreadPoolExecutor | None = None
         self._key = secrets.token_bytes(32)
         self._right: dict[bytes, Role] = {}
+        self._wrong: set[bytes] = set()
         self._hashes: dict[str, PasswordHash] = {}
         self.is_broken = False
         self.changed()
@@ -56,6 +57,7 @@ class Accounts:
     def changed(self) -> None:
         """Read the state again."""
         self._right.clear()
+        self._wrong.clear()
         self._hashes, self.is_broken = {}, False
         saved = self._load(STATE)
         if saved is None:
@@ -93,6 +95,15 @@ class Accounts:
         if len(self._right) >= REMEMBERED:
             self._right.clear()
         self._right[self._digest(name, password)] = role
+
+    def is_known_wrong(self, name: str, password: str) -> bool:
+        """Said before, and wrong: saying it again is no guess, and is told nothing new."""
+        return self._digest(name, password) in self._wrong
+
+    def remember_wrong(self, name: str, password: str) -> None:
+        if len(self._wrong) >= REMEMBERED:
+            self._wrong.clear()
+        self._wrong.add(self._digest(name, password))
 
     def _digest(self, name: str, password: str) -> bytes:
         parts = f"{len(name)}:{name}{password}".encode("utf-8", "replace")

@@ -23,7 +23,7 @@ from gateway.console.door import Who
 from gateway.console.openapi import document
 from gateway.console.sentence import judge
 from gateway.console.stream import Full, Hub
-from gateway.console.visible import cell, fields
+from gateway.console.visible import cell, fields, file_names
 from gateway.control.console_rows import MessageReport, Overview, PageReport
 from gateway.errors import GatewayError, NoSuchItem
 
@@ -82,7 +82,7 @@ class Api:
             case MessageReport():
                 shown = fields(result.header)
                 subject = next((value for name, value in shown if name.casefold() == "subject"), "")
-                return Message(subject, [FieldRow(*pair) for pair in shown], result)
+                return Message(subject, [FieldRow(*pair) for pair in shown], file_names(result.part_fields), result)
             case dict() if call.result is Sent:
                 return Sent(**{**result, "ids": result["ids"][:MOST_ITEMS]})
         return result

@@ -60,10 +60,11 @@ class FieldRow(msgspec.Struct, frozen=True):
 
 
 class Message(msgspec.Struct, frozen=True):
-    """A message in full, its header readable; bounded in length and number of fields."""
+    """A message in full, its header readable, its attachments by name; bounded in length and number."""
 
     subject: str
     fields: list[FieldRow]
+    attachments: list[str]
     message: shapes.MessageReport
 
 

@@ -132,10 +132,12 @@ class Door:
         except (binascii.Error, UnicodeDecodeError, ValueError):
             return None
         role = self.accounts.remembered(name, password)
-        if role is None:
+        if role is None and not self.accounts.is_known_wrong(name, password):
             role = await self.check(name, password, client)
             if role is not None:
                 self.accounts.remember(name, password, role)
+            else:
+                self.accounts.remember_wrong(name, password)
         return None if role is None else Who(role, by_header=True)
 
     async def check(self, name: str, password: str, client: str) -> Role | None:

@@ -34,6 +34,9 @@ from gateway.errors import GatewayError
 
 ROWS = 100
 PRINTED = 500
+LONG = 2000
+"""Messages from which the first page is made ready before anybody asks for it."""
+
 FORM_COOKIE = "tidegate-form"
 LONGEST_FORM = 8192
 WRONG = "That name and password do not belong together."
@@ -52,12 +55,11 @@ class Pages:
         self._templates.globals["address"] = self._files.address
 
     async def warm(self) -> None:
-        """Read, compress and compile what pages need, by making the first one, for nobody: a long queue is put in order, and
-        counted from now on."""
-        for name in ("signin.html", "setup.html"):
-            self._templates.get_template(name)
+        """With a long queue the first page is made, for nobody: templates are compiled, the queue is put in order, and counted
+        from now on. With a short one the first page is soon made, and all that would only cost memory while nobody looks."""
         with contextlib.suppress(GatewayError):
-            await self._console_page(Who("viewer"), None, "queue")
+            if (await self._ask.one("page", limit=1)).messages > LONG:
+                await self._console_page(Who("viewer"), None, "queue")
 
     def routes(self) -> list[Route]:
         return [

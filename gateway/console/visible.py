@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from email.errors import HeaderParseError
 from email.header import decode_header
+from email.message import Message
 
 LONGEST = 2000
 MOST_FIELDS = 200
@@ -53,6 +54,22 @@ def fields(header: str) -> list[tuple[str, str]]:
             name, _, value = line.partition(":")
             found.append((visible(name, 80), value.strip()))
     return [(name, visible(decoded(value))) for name, value in found]
+
+
+def file_names(part_fields: list[str]) -> list[str]:
+    """What the fields call files, in order, each once; RFC 2231 and RFC 2047 read, visible and bounded."""
+    names: dict[str, None] = {}
+    for field in part_fields[:MOST_FIELDS]:
+        name, _, value = field.partition(":")
+        part = Message()
+        part[name] = " ".join(value.split())
+        try:
+            called = part.get_filename()
+        except (ValueError, LookupError, TypeError):  # a charset or an escape that is none
+            called = None
+        if called:
+            names[visible(decoded(called), 200)] = None
+    return list(names)
 
 
 def cell(text: str) -> str:

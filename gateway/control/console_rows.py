@@ -135,7 +135,8 @@ class ConversationRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MessageReport(msgspec.Struct, frozen=True, kw_only=True, rename={"sender": "from", "message_class": "class"}):
-    """One message in full. `header`: its header fields as they are, cut to 64 KiB; `files`: below the spool."""
+    """One message in full. `header`: its header fields as they are, cut to 64 KiB; `part_fields`: those of its
+    parts that may name a file; `files`: below the spool."""
 
     id: str
     created: str
@@ -155,6 +156,7 @@ class MessageReport(msgspec.Struct, frozen=True, kw_only=True, rename={"sender":
     in_doubt: bool
     sha256: str
     header: str
+    part_fields: list[str]
     files: list[str]
     verdict: str
     next_try: NextTryRow

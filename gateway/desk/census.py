@@ -31,8 +31,8 @@ SLICE = 100
 PAUSE = 0.003
 """Seconds that a long count then rests, so that whoever asks something meanwhile is not kept waiting by it."""
 
-BEFORE = 0.3
-"""Seconds before a long count begins: the page that wanted it comes first."""
+BEFORE = 2.0
+"""Seconds before a long count begins: the page that wanted it comes first, and after a start the scan of what may leave."""
 
 SHARE = 20
 """A count that took so long is shown for so many times as long before the next, and at least KEEP seconds."""

@@ -30,6 +30,7 @@ from gateway.desk import outlook, schedule_text, status
 from gateway.desk.arguments import one_of, one_text
 from gateway.desk.census import Census
 from gateway.desk.history import History
+from gateway.desk.part_fields import part_fields
 from gateway.desk.queue_pages import Choose, QueuePages
 from gateway.desk.view import explanation, iso, sending_row
 from gateway.dispatch.dispatcher import Dispatcher
@@ -81,11 +82,12 @@ class ConsoleReads(QueuePages):
         content = await self._spool.content(item)
         try:
             head = await content.read(0, min(content.size, HEADER))
+            named = await part_fields(content)
         finally:
             content.close()
-        yield self._message(record, head.partition(b"\r\n\r\n")[0])
+        yield self._message(record, head.partition(b"\r\n\r\n")[0], named)
 
-    def _message(self, record: Record, header: bytes) -> MessageReport:
+    def _message(self, record: Record, header: bytes, named: list[str]) -> MessageReport:
         zone = self._zone
         explained = explanation(
             record, self._dispatcher.situation(), sending=self._dispatcher.sessions.sending.get(record.id)
@@ -118,6 +120,7 @@ class ConsoleReads(QueuePages):
             in_doubt=record.doubt is not None,
             sha256=record.sha256,
             header=header.decode("utf-8", "replace"),
+            part_fields=named,
             files=[f"queue/{record.id}.eml", f"queue/{record.id}.env"],
             verdict=explained.verdict,
             next_try=explained.next_try,
@@ -266,7 +269,7 @@ class ConsoleReads(QueuePages):
         text, version = _text(arguments), one_text(arguments, "version")
         async with self._writing:
             settings = self._dispatcher.settings
-            path, _ = schedule_text.on_disk(settings)
+            path, _ = schedule_text.of_version(settings, version)
             await asyncio.to_thread(schedule_text.refuse_mistakes, text, settings, path)
             written = schedule_text.write(text, version, settings, self._reload)
             await self._dispatcher.settled()

@@ -189,7 +189,7 @@ class Desk:
         name = one_text(arguments, "name")
         names = [link.name for link in self._dispatcher.settings.links]
         if name not in names:
-            raise UsageError(f'there is no link "{name[:40]}"; links are {", ".join(names)}')
+            raise NoSuchItem(f'there is no link "{name[:40]}"; links are {", ".join(names)}')
         return name
 
     def _link_row(self, name: str) -> Any:

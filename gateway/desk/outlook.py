@@ -115,7 +115,7 @@ def _closed(
                     yield ClosedRow(name=exception.name, begins=iso(first, zone), ends=iso(last, zone))
 
 
-def ahead(calendar: Calendar, now: float, groups: Iterable[GroupRow], most: int = 80) -> list[AheadRow]:
+def ahead(calendar: Calendar, now: float, groups: Iterable[GroupRow], most: int = 240) -> list[AheadRow]:
     """The next openings, and the messages whose Next Try each of them is."""
     zone = calendar.file.timezone
     waiting: dict[tuple[str | None, str | None], tuple[int, int]] = {}

@@ -41,6 +41,14 @@ def on_disk(settings: Settings) -> tuple[Path, str]:
         raise NotNow(f"{path} cannot be read: {why}") from exc
 
 
+def of_version(settings: Settings, version: str) -> tuple[Path, str]:
+    """As `on_disk`; NotNow if the file is not the one that was read (W22), which who edits it is told before anything else."""
+    path, text = on_disk(settings)
+    if version_of(text) != version:
+        raise NotNow(f"{path.name} was changed by somebody else since you opened it; nothing was written")
+    return path, text
+
+
 def check(text: str, settings: Settings, now: float) -> CheckReport:
     """All mistakes and warnings of a text, as `schedule check` finds them. Takes time: call it in a thread."""
     path = settings.schedule if settings.schedule is not None else Path("schedule.yaml")
@@ -72,9 +80,7 @@ def write(text: str, version: str, settings: Settings, reload: Callable[[], None
     NotNow if the file is not the one that was read (W22), ConfigurationError if it is not a plain file of ours (W21) or if
     the reload finds a mistake; then the old file stands.
     """
-    path, old = on_disk(settings)
-    if version_of(old) != version:
-        raise NotNow(f"{path.name} was changed by somebody else since you opened it; nothing was written")
+    path, old = of_version(settings, version)
     state = os.lstat(path)
     problem = None
     if stat.S_ISLNK(state.st_mode):

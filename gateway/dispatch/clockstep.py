@@ -6,7 +6,9 @@ come as much too late as the clock was ahead, so it is moved. Starting with a cl
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 from gateway.clock import Clock
 from gateway.config.settings import QueueSettings
@@ -22,6 +24,9 @@ LONGEST = 3600.0
 
 SLIGHT = 60.0
 """Seconds of a step back that change nothing: a time server's correction would else undo every doubled interval."""
+
+LOOKED_AT = 2000
+"""Messages looked at before the event loop gets its turn."""
 
 SLICE = 500
 """Records changed at a time."""
@@ -80,7 +85,11 @@ class DueMover:
             return
         self._wanted = False
         now = self._clock.now()
-        ids = waiting_too_long(tuple(self._spool.entries.values()), now, queue, at_start=not self._seen)
+        ids: list[str] = []
+        entries = iter(tuple(self._spool.entries.values()))
+        while some := list(islice(entries, LOOKED_AT)):
+            ids += waiting_too_long(some, now, queue, at_start=not self._seen)
+            await asyncio.sleep(0)
         try:
             for first in range(0, len(ids), SLICE):
                 await self._spool.update(ids[first : first + SLICE], with_sooner_tries(now, queue))

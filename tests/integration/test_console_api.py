@@ -35,8 +35,13 @@ exceptions:
 """
 
 CONFIG = """\
-[checks.positive_data_acceptance]
-expected-statuses = ["2xx", "401", "403", "404", "409", "422"]
+[parameters]
+"path.id" = "{id}"
+
+# Filters and schedules have grammars that JSON Schema cannot tell: 422, with the place of the mistake.
+[[operations]]
+include-path-regex = "^/(queue|queue.csv|schedule|preview|hold|release|remove)$"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "404", "409", "422"]
 """
 
 
@@ -44,15 +49,13 @@ def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
     """Requests made from the document, right ones and wrong ones; every answer is as the document says."""
     pytest.importorskip("schemathesis", reason="schemathesis is not installed")
     program = Path(sys.executable).with_name("schemathesis")
-    (tmp_path / "schemathesis.toml").write_text(CONFIG)
     with ConsoleGateway(tmp_path / "gateway", "mode: offline\n", SCHEDULE) as gateway:
         gateway.set_password()
-        for n in range(3):
-            gateway.hand_in(letter(str(n)))
+        ids = [gateway.hand_in(letter(str(n))) for n in range(3)]
+        (tmp_path / "schemathesis.toml").write_text(CONFIG.format(id=ids[0]))
         document = f"http://localhost:{gateway.console_port}/api/v1/openapi.json"
         command = [str(program), "run", document, "--auth", f"operator:{PASSWORD}", "--exclude-path", "/events"]
-        # Its guesses at passwords are slowed down (429), as they must be; that they are refused is CASES W13 and W15.
-        command += ["--exclude-checks", "ignored_auth"]
+        # (A stream has no end, so nobody can wait for it: its answers have tests of their own.)
         command += ["--phases", PHASES, "--max-examples", "10", "--seed", "1", "--no-color"]
         done = subprocess.run(
             command,

@@ -41,7 +41,8 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsoleGateway]
 
 
 def test_w01_markup_in_envelope_and_header_is_text_on_every_page_and_in_every_answer(gateway: ConsoleGateway) -> None:
-    item = gateway.hand_in(letter(MARKUP), '"<b>x</b>"@hq.example', sender='"<img src=x>"@branch.example')
+    named = f'Content-Type: application/pdf;\r\n name="{MARKUP[:25]}.pdf"\r\n'.encode()
+    item = gateway.hand_in(named + letter(MARKUP), '"<b>x</b>"@hq.example', sender='"<img src=x>"@branch.example')
     browser = gateway.browser()
     for path in ("/", "/print", "/schedule", "/sessions", "/print?filter=%3Cscript%3E"):
         page = browser.load(path)
@@ -51,6 +52,7 @@ def test_w01_markup_in_envelope_and_header_is_text_on_every_page_and_in_every_an
     message = browser.get(f"/api/v1/messages/{item}")
     assert message.headers["content-type"] == "application/json"
     assert message.json()["subject"] == MARKUP
+    assert message.json()["attachments"] == ["<script>alert(1)</script>.pdf"]
     table = browser.get("/api/v1/queue.csv")
     assert table.headers["content-type"].startswith("text/csv")
     assert "attachment" in table.headers["content-disposition"]

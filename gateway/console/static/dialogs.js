@@ -34,6 +34,9 @@ const tariff = (t) => [t.per_minute !== null && `${t.per_minute} a minute, in st
 
 const budgetLeft = (link) => (S.standing.overview.budgets || []).filter((budget) => budget.of === "link" && budget.name === link).map((budget) => `${size(budget.left)} left of ${size(budget.octets)} per ${budget.per}`);
 
+// Does what goes over this line cost money or budget, whatever kind it is?
+const priced = (name) => S.standing.overview.links.some((link) => link.name === name && link.tariff) || budgetLeft(name).length > 0;
+
 // A dialled line is called only where nothing can leave without it, and only after the dialog that says so.
 async function previewing(body) {
   const plain = await preview(body);
@@ -65,7 +68,7 @@ async function tryNow(ids) {
     clearSelection();
   });
   if (!p.going) return toast(`Nothing can leave now: ${p.why}.`);
-  if (p.kind === "permanent" && p.going === p.messages) return start();
+  if (p.kind === "permanent" && !priced(p.link) && p.going === p.messages) return start();
   dialog(`Try ${plural(p.messages, "message")} now?`, [h("p", {}, "Windows, class, size and Next Try do not count for it."), costs(p), p.why && h("p", {}, `${plural(p.messages - p.going, "message")} cannot: ${p.why}.`)],
     [cancel(), confirm_("Try now", "pri", "send")], (value) => { if (value === "ok") start(); });
 }
@@ -133,7 +136,7 @@ async function chooseMode(mode) {
     await loadOverview();
     toast({ auto: "Auto: the monitor of the line chooses.", online: "Online: mail is sent at once.", offline: "Offline: mail waits for its window.", stopped: "Stopped: mail is accepted, nothing is sent." }[mode], "Undo", () => doing(async () => { await call("POST", "/mode", { mode: before }); await loadOverview(); }));
   });
-  const costly = overview.links.some((link) => link.up && link.kind !== "permanent");
+  const costly = overview.links.some((link) => link.up && (link.kind !== "permanent" || priced(link.name)));
   if (mode === "stopped") return dialog("Stop all sending?", h("p", {}, "Mail is still accepted and kept safe, and waits until another mode is chosen."), [cancel(), confirm_("Stop", "danger pri")], (value) => { if (value === "ok") set(); });
   if (!["online", "auto"].includes(mode) || !costly) return set();
   const p = await doing(() => preview({ action: "send", all: true, force: true }));

@@ -26,7 +26,7 @@ function closeDrawer() {
   if (back) back.focus({ preventScroll: true });
 }
 
-function renderDrawer({ subject, fields, message }) {
+function renderDrawer({ subject, fields, attachments, message }) {
   const drawer = $("#drawer"), row = { id: message.id, size: message.size, state: message.held ? "held" : "waiting" };
   const scroll = drawer.querySelector(".body")?.scrollTop || 0;
   const bad = message.checks.find((check) => check.state === "stop"), waits = message.checks.find((check) => check.state === "wait");
@@ -54,7 +54,7 @@ function renderDrawer({ subject, fields, message }) {
       })))),
       h("section", {}, h("h3", {}, "History"), h("ul", { class: "att" }, whatHappened(message))),
       message.conversations.length > 0 && h("section", {}, h("h3", {}, "SMTP conversation"), [...message.conversations].reverse().map((said, i) => h("details", { open: i === 0 }, h("summary", {}, `${clock(said.at)}:${said.at.slice(17, 19)} with ${said.relay}`), h("pre", { class: "smtp", tabindex: "0", "aria-label": "SMTP conversation" }, said.lines.map((line) => [h("span", { class: spoken(line) }, line), h("br")]))))),
-      h("section", {}, h("h3", {}, "Message"), h("dl", { class: "hd" }, facts(message).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]))),
+      h("section", {}, h("h3", {}, "Message"), h("dl", { class: "hd" }, facts(message, attachments).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]))),
       h("section", {}, h("details", {}, h("summary", {}, `Header, ${plural(fields.length, "field")}`), h("dl", { class: "hd" }, fields.map((field) => [h("dt", {}, field.name), h("dd", {}, field.value)]))))),
   ]);
   drawer.hidden = false;
@@ -73,14 +73,14 @@ function whatHappened(message) {
   if (message.next_try.at) items.push(h("li", { class: "fut" }, h("div", { class: "t" }, b("Next try planned"), h("span", {}, clock(message.next_try.at))), h("div", { class: "soft" }, message.next_try.window || "")));
   for (const step of steps) {
     const [mark, name] = STEPS[step.kind] || ["", capital(step.kind)];
-    items.push(h("li", { class: mark === "fut" ? "" : mark }, h("div", { class: "t" }, b(name), h("span", {}, `${clock(step.at)}:${step.at.slice(17, 19)}`)), h("div", { class: "rep" }, step.text.replace(/^\S+ \S+ /, ""))));
+    items.push(h("li", { class: mark === "fut" ? "" : mark }, h("div", { class: "t" }, b(name), h("span", {}, `${clock(step.at)}:${step.at.slice(17, 19)}`)), h("div", { class: "rep" }, step.text.replace(/^\S+ \S+ /, "").replace(/\b\d{4}-\d\d-\d\dT[\d:]{8}Z/g, onTheWall))));
   }
   if (!steps.some((step) => step.kind === "received")) items.push(h("li", { class: "ok" }, h("div", { class: "t" }, b("Accepted"), h("span", {}, clock(message.created))), h("div", { class: "soft" }, message.client ? `from ${message.client}${message.user ? ", signed in as " + message.user : ""}` : "made here")));
   return items;
 }
 
-function facts(message) {
-  const list = [["From", message.from || "‹ › (a report of the gateway)"], ["Size", size(message.size)], ["Class", message.class], ["Accepted", `${message.created.replace("T", " ")}${message.client ? " from " + message.client : ""}${message.user ? ", signed in as " + message.user : ""}`], ["Attempts", String(message.attempts)], ["Files", message.files.join(", ")], ["SHA-256", message.sha256]];
+function facts(message, attachments) {
+  const list = [["From", message.from || "‹ › (a report of the gateway)"], ["Size", size(message.size)], ...(attachments.length ? [["Attached", attachments.join(", ")]] : []), ["Class", message.class], ["Accepted", `${message.created.replace("T", " ")}${message.client ? " from " + message.client : ""}${message.user ? ", signed in as " + message.user : ""}`], ["Attempts", String(message.attempts)], ["Files", message.files.join(", ")], ["SHA-256", message.sha256]];
   if (message.hold_note) list.push(["Note", message.hold_note]);
   if (message.in_doubt) list.push(["In doubt", "the answer to an earlier try was lost: it may arrive twice"]);
   return list;

@@ -18,20 +18,24 @@ function frameSchedule() {
       h("div", { class: "week" }, h("div", { class: "wk", id: "wk" }),
         h("div", { class: "legend wl-legend", "aria-hidden": "true" }, [["sw all", "all mail"], ["sw limited", "limited by class or size"], ["sw urgent", "urgent only"], ["dots", "only if something waits"], ["sw exception", "closed by an exception"]].map(([kind, text]) => h("span", {}, h("i", { class: kind }), text))))),
     h("div", { class: "sch" },
-      h("section", { class: "card", "aria-labelledby": "aheadh" }, h("header", {}, h("h2", { id: "aheadh" }, "Next openings"), h("span", { class: "muted" }, "and what leaves in them"), h("div", { class: "grow" }), mayChange() && h("button", { type: "button", class: "btn sm", title: "tidegate schedule open 15min", onclick: openNow }, "Open now…"), mayChange() && h("button", { type: "button", class: "btn sm", title: "tidegate schedule skip", onclick: skipNext }, "Skip next…")), h("ul", { class: "ol", id: "ol" })),
+      h("section", { class: "card", "aria-labelledby": "aheadh" }, h("header", {}, h("h2", { id: "aheadh" }, "Next openings"), h("div", { class: "grow" }), mayChange() && h("button", { type: "button", class: "btn sm", title: "tidegate schedule open 15min", onclick: openNow }, "Open now…"), mayChange() && h("button", { type: "button", class: "btn sm", title: "tidegate schedule skip", onclick: skipNext }, "Skip next…")), h("ul", { class: "ol", id: "ol" })),
       h("section", { class: "card", "aria-labelledby": "windowsh" }, h("header", {}, h("h2", { id: "windowsh" }, "Windows")), h("ul", { class: "wl", id: "wl" })),
       h("section", { class: "card", "aria-labelledby": "fileh", id: "filecard" })));
 }
 
 function renderAhead() {
   const rows = [];
-  for (const row of S.schedule.ahead) {
-    const last = rows.at(-1);
-    if (last && last.window === row.window && !row.messages && !last.messages && rows.length > 1) [last.more, last.until] = [last.more + 1, row.closes];
+  const all = S.schedule.ahead, isCut = all.length >= 240, end = all.length ? dayOf(all.at(-1).opens) : "";
+  for (const row of all) {
+    if (isCut && rows.length && dayOf(row.opens) === end) break; // of this day not all are known
+    // Those of one window and day in which nothing leaves are one line; the first opening of all stands for itself.
+    const last = rows.findLast((other, i) => i && other.window === row.window && !other.messages && dayOf(other.opens) === dayOf(row.opens));
+    if (last && !row.messages) [last.more, last.until] = [last.more + 1, row.closes];
     else if (rows.length < 12) rows.push({ ...row, more: 0, until: row.closes });
     else break;
   }
-  fill($("#ol"), rows.length ? rows.map((row, i) => h("li", { class: i ? "" : "first" }, b(clock(row.opens)), h("span", {}, row.window, h("span", { class: "muted" }, row.more ? `, ${row.more} more until ${clock(row.until)}` : ` until ${clock(row.closes)}`)), h("em", {}, row.messages ? `${plural(row.messages, "message")}, ${size(row.octets)}` : "nothing yet"))) : h("li", {}, h("span", { class: "muted" }, "No opening ahead.")));
+  const until = (row) => (dayOf(row.until) === dayOf(row.opens) ? hm(row.until) : clock(row.until));
+  fill($("#ol"), rows.length ? rows.map((row, i) => h("li", { class: i ? "" : "first" }, b(clock(row.opens)), h("span", {}, row.window, h("span", { class: "muted" }, (row.more ? `, ${row.more} more` : "") + ` until ${until(row)}`)), h("em", {}, row.messages ? `${plural(row.messages, "message")}, ${size(row.octets)}` : "nothing yet"))) : h("li", {}, h("span", { class: "muted" }, "No opening ahead.")));
 }
 
 function renderWindows() {

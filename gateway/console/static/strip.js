@@ -189,7 +189,7 @@ function renderForecast() {
   const speed = (overview.links.find((l) => l.speed) || {}).speed;
   fill(card, h("header", {}, h("h2", {}, instant(f.opens) <= now() ? "Open window" : "Next window"), h("span", { class: "muted" }, `${clock(f.opens)}–${hm(f.closes)} ${f.window}`)),
     h("div", { class: "pad" },
-      h("div", { class: "big" }, f.messages ? plural(f.messages, "message") + " " : "Nothing to send yet", f.messages > 0 && h("small", {}, size(f.octets) + (f.seconds === null ? "" : `, about ${span(f.seconds)}`))),
+      h("div", { class: "big" }, f.messages ? plural(f.messages, "message") + " " : "Nothing to send yet", f.messages > 0 && h("small", {}, size(f.octets) + (f.seconds === null ? "" : `, about ${span(f.seconds)}`.replaceAll(" ", "\u00a0")))),
       h("div", { class: "fill", role: "img", "aria-label": share === null ? "The speed of the line is not known yet" : `${Math.round(share * 100)} percent of the opening` }, h("i", { style: { width: percent(share || 0) } })),
       h("div", { class: "scale" }, h("span", {}, share === null ? "speed not known yet" : `${Math.round(share * 100)} % of ${span(length)}`), h("span", {}, speed ? `at ${rate(speed)}` : "")),
       h("ul", { class: "later" }, others.slice(0, 5).map((g) => h("li", {}, b(g.messages), h("span", {}, staying(g.next_try), " ", h("em", {}, size(g.octets))))),

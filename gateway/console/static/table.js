@@ -32,7 +32,7 @@ function fromCell(row) {
 function statusCell(row) {
   const [state, name] = rowState(row);
   const cut = row.status.indexOf("; ");
-  const [head, rest] = cut > 0 ? [row.status.slice(0, cut), row.status.slice(cut + 2)] : [row.status, ""];
+  const [head, rest] = state === "defer" && /^[45]\d\d/.test(row.status) ? ["Deferred", row.status] : cut > 0 ? [row.status.slice(0, cut), row.status.slice(cut + 2)] : [row.status, ""];
   const progress = S.progress.get(row.id);
   return h("span", { class: "st " + state }, icon(name), h("span", {}, b(capital(head)),
     progress && [" ", h("span", { class: "prog" }, h("i", { style: { width: progress.percent + "%" } }))], rest && [" ", h("i", {}, rest)]));

@@ -45,6 +45,9 @@ function wall() {
   return new Date(now() + minutes * 6e4).toISOString();
 }
 
+// An instant of the log, in UTC, as the schedule's zone has it.
+const onTheWall = (utc) => clock(new Date(Date.parse(utc) + zoneMinutes() * 6e4).toISOString());
+
 function ahead(iso) {
   const seconds = (instant(iso) - now()) / 1000;
   if (seconds <= 0) return "now";

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 
 import msgspec
 import pytest
@@ -247,3 +248,25 @@ def test_w08_own_names_are_known_and_others_are_not() -> None:
 )
 def test_w07_what_a_browser_says_of_a_requests_origin_counts(headers: dict[str, str], forged: bool) -> None:
     assert door(FakeClock()).is_forged(headers) is forged
+
+
+def test_a_wrong_password_said_again_is_no_guess_and_keeps_nobody_out() -> None:
+    async def body() -> None:
+        clock = FakeClock()
+        made = door(clock, with_account(None, "operator", make_hash("right enough")))
+        for _ in range(FREE + 5):
+            assert await made.who(basic("operator", "wrong"), "192.0.2.1") is None
+        assert await made.who(basic("operator", "right enough"), "192.0.2.1") is not None
+        for n in range(FREE - 1):
+            assert await made.who(basic("operator", f"wrong {n}"), "192.0.2.2") is None
+        assert await made.who(basic("operator", "one more"), "192.0.2.2") is None
+        with pytest.raises(Wait):
+            await made.who(basic("operator", "another"), "192.0.2.2")
+        made.passwords_changed("operator")
+        made.close()
+
+    asyncio.run(body())
+
+
+def basic(name: str, password: str) -> Headers:
+    return Headers({"authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.console.visible import LONGEST, cell, decoded, fields, visible
+from gateway.console.visible import LONGEST, cell, decoded, fields, file_names, visible
 
 
 def test_w03_invisible_and_reversing_characters_are_shown_as_what_they_are() -> None:
@@ -44,3 +44,16 @@ def test_w03_any_text_becomes_printable_and_any_header_is_read(text: str) -> Non
     for name, value in fields(text):
         assert visible(name) == name or len(name) > 80
         assert len(value) <= LONGEST + 1
+
+
+def test_files_are_named_as_their_fields_say_each_once_and_harmless_to_the_eye() -> None:
+    assert file_names(
+        [
+            'Content-Disposition: attachment;\r\n filename="a b.pdf"',
+            'content-type: application/pdf; name="a b.pdf"',
+            "Content-Disposition: attachment; filename*=UTF-8''Cen%C3%ADk%E2%80%AE.pdf",
+            'Content-Disposition: attachment; filename="=?utf-8?q?Cen=C3=ADk?="',
+            "Content-Disposition: attachment; filename*=nowhere''%FF",
+            "Content-Type: text/plain; charset=utf-8",
+        ]
+    )[:3] == ["a b.pdf", "Ceník\\u202e.pdf", "Ceník"]
