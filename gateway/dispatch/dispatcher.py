@@ -245,7 +245,8 @@ class Dispatcher:
 
     def refuses(self, message_class: Class, size: int) -> str | None:
         """See `sentences.refuses`."""
-        return sentences.refuses(message_class, size, self.situation())
+        mode = self.timetable.orders.mode
+        return sentences.refuses(message_class, size, mode, self.timetable.calendar, self.situation)
 
     # -- orders of the operator ---------------------------------------------------------------------------------
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gateway.dispatch.decide import decide
 from gateway.dispatch.ends import is_late
 from gateway.dispatch.facts import Decision, Go, MessageFacts, Situation, facts_of
 from gateway.dispatch.openings import why_never
 from gateway.dispatch.words import time_words
 from gateway.mail.envelope import Class
+from gateway.schedule.calendar import Calendar
 from gateway.spool.record import Record
 
 
@@ -32,10 +35,14 @@ def late(record: Record, s: Situation) -> str | None:
     return f"It is tried again about {time_words(verdict.next_try.at, s.now, s.calendar.file.timezone)}{window}."
 
 
-def refuses(message_class: Class, size: int, s: Situation) -> str | None:
-    """Offline by choice, and no enabled window would ever send it: the sentence for a 552, while its sender is there."""
-    if s.mode_set != "offline" or not s.calendar.has_windows():
+def refuses(
+    message_class: Class, size: int, mode_set: str, calendar: Calendar, situation: Callable[[], Situation]
+) -> str | None:
+    """Offline by choice, and no enabled window would ever send it: the sentence for a 552, while its sender is there. Asked for
+    each message, and hardly ever with an answer that needs the whole `situation`."""
+    if mode_set != "offline" or not calendar.has_windows():
         return None
-    if any(w.enabled and w.admits(message_class, size) for w in s.calendar.file.all_windows):
+    if any(w.enabled and w.admits(message_class, size) for w in calendar.file.all_windows):
         return None
+    s = situation()
     return why_never(MessageFacts("", s.now, size, message_class), s)
