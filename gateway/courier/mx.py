@@ -173,7 +173,7 @@ def _targets(
         return NotNow(f"{hosts[0].host}, which takes mail for {domain}, {silent.why}")
     if len(hosts) == 1 and hosts[0].host == domain:
         return Undeliverable(Reply(550, f"5.1.2 The domain {domain} has no server for mail"))
-    return Undeliverable(Reply(550, f"5.4.4 The servers for mail of {domain} have no address"))
+    return Undeliverable(Reply(550, f"5.4.4 The servers for mail of {domain} have no usable address"))
 
 
 def _mixed(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway.connectivity.kernel import LinuxKernel
 from gateway.courier import SessionEnd
 from gateway.courier.direct import Direct, is_of_this_machine
 from gateway.courier.mx import Addresses, Exchanger, Exchangers, Nothing, Silence
@@ -17,6 +18,8 @@ from tests.support.certificates import make_authority, make_server
 from tests.support.relay import HANG_UP, Relay, Say, Script
 from tests.support.sending import QUICK
 from tests.support.shipping import ListFeed, shipment
+
+LOOPBACK = ("127.0.0.1", "::1")
 
 
 class Names:
@@ -139,11 +142,14 @@ def test_mail_that_would_come_back_to_us_takes_nothing_and_asks_for_a_person() -
 
 
 @pytest.mark.parametrize("literal", ["[127.0.0.3]", "[IPv6:::ffff:127.0.0.3]"])
-def test_an_address_literal_is_where_it_says(literal: str) -> None:
+def test_an_address_literal_is_where_it_says(literal: str, tmp_path: Path) -> None:
+    context = make_server(tmp_path, make_authority(tmp_path)).context()
+
     async def go() -> None:
-        async with Relay(host="127.0.0.3") as relay:
+        async with Relay(host="127.0.0.3", tls=context) as relay:
             end, feed = await attempt(Names(Silence("must not be asked"), {}), relay.port, literal)
             assert end.took == 2, end
+            assert relay.visits[0].is_encrypted
             assert isinstance(feed.outcomes["m0"][0], Delivered)
 
     asyncio.run(go())
@@ -162,6 +168,10 @@ def test_hosts_are_remembered_within_a_bound(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_this_machines_addresses_are_known_and_the_loopback_net_is_nobodys() -> None:
+    facts = LinuxKernel().facts()
+    assert all(
+        is_of_this_machine(a) for known in facts.interfaces.values() for a in known.addresses if a not in LOOPBACK
+    )
     assert not is_of_this_machine("127.0.0.1")
     assert not is_of_this_machine("192.0.2.55")
     assert not is_of_this_machine("0.0.0.0")
