@@ -115,8 +115,9 @@ def _moment(seconds: float) -> str:
 
 def mode_line(row: Row) -> str:
     until = f", until {instant(row['until'])}" if row["until"] else ""
+    since = f" since {instant(row['since'])}" if row.get("since") else ""
     chosen = f" (set: {row['set']}{until})" if row["set"] != row["now"] or until else ""
-    return f"{row['now']}{chosen}: {row['why']}"
+    return f"{row['now']}{since}{chosen}: {row['why']}"
 
 
 def link_line(row: Row) -> str:
@@ -140,7 +141,8 @@ def budget_line(row: Row) -> str:
     used = f"{size(row['used'])} of {size(row['octets'])} per {row['per']} used, {size(row['left'])} left"
     until = f" until {instant(row['renews'])}" if row["renews"] else ""
     stop = {"soft": "; only class urgent may go", "hard": "; nothing may go"}.get(row["stop"], "")
-    return f"{row['of']} {row['name']}: {used}{until}{stop}"
+    planned = f", {size(row['planned'])} planned" if row.get("planned") is not None else ""
+    return f"{row['of']} {row['name']}: {used}{until}{planned}{stop}"
 
 
 def clock_line(row: Row) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -84,6 +85,7 @@ class Dialler:
         self._waits = waits if waits is not None else DialWaits()
         self._calls = decode(saved)
         self._commands: dict[str, Command] = {}
+        self._dials: Counter[str] = Counter()
         self._locks: dict[str, asyncio.Lock] = {}
         self._change = asyncio.Event()
         self._links: dict[str, LinkSettings] = {}
@@ -125,6 +127,10 @@ class Dialler:
         self._turn_day(name)
         return max(0, dial.at_most - self._of(name).count)
 
+    def take_dials(self, name: str) -> int:
+        """Calls made since this was asked last, also those that did not come up."""
+        return self._dials.pop(name, 0)
+
     async def recover(self) -> None:
         """At start: put down what an earlier run of ours left raised."""
         for name in [name for name, calls in self._calls.items() if calls.raised]:
@@ -146,6 +152,7 @@ class Dialler:
                 await self._put_down(name)
             self._turn_day(name)
             calls.count += 1
+            self._dials[name] += 1
             calls.raised, calls.down, calls.interface = True, dial.down, self._links[name].interface
             await self._save(encode(self._calls))
             self._journal.record(Dialled(name, "dialling"))

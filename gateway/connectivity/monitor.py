@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Literal, Protocol
 
 from gateway.clock import Clock
@@ -172,6 +173,8 @@ class Monitor:
 
     def clock_stepped(self, seconds: float) -> None:
         """The wall clock jumped: a link that failed is not kept waiting for an instant that has moved away (P7)."""
+        for watch in self._watches.values():
+            watch.state = replace(watch.state, since=watch.state.since + seconds)
         if seconds < 0:
             latest = self._clock.now() + min(self._settings.queue.retry_interval, 3600.0)
             for watch in self._watches.values():

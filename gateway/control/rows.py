@@ -65,16 +65,18 @@ class OpeningRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModeRow(msgspec.Struct, frozen=True, kw_only=True):
-    """`until`: when a `--for` is over."""
+    """`until`: when a `--for` is over. `since`: when `now` came into force; null while the gateway does not run."""
 
     set: str
     now: str
     why: str
     until: str | None = None
+    since: str | None = None
 
 
 class BudgetRow(msgspec.Struct, frozen=True, kw_only=True):
-    """`of`: link or window. `stop`: none, soft (only class urgent may go) or hard; `renews`: when the next period begins."""
+    """`of`: link or window. `stop`: none, soft (only class urgent may go) or hard; `renews`: when the next period begins.
+    `planned`: octets that the opening in progress or the next will use of it; null where none is ahead, or before a count."""
 
     of: Literal["link", "window"]
     name: str
@@ -84,6 +86,7 @@ class BudgetRow(msgspec.Struct, frozen=True, kw_only=True):
     left: int
     stop: str
     renews: str | None = None
+    planned: int | None = None
 
 
 class TariffRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,6 +167,7 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     end: str | None = (
         None  # how it ended: done, unreachable, refused, tls, auth, busy, broken, setup, damaged, names, loop
     )
+    dials: int = 0  # calls that were made for it, also those that did not come up
 
 
 class ForecastRow(msgspec.Struct, frozen=True, kw_only=True):

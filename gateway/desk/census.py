@@ -7,7 +7,7 @@ is not kept waiting, and what was counted is shown until the next count is done.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from gateway.clock import Clock
@@ -53,6 +53,7 @@ class Census:
     def __init__(self, dispatcher: Dispatcher, spool: Spool, by_age: ByAge, clock: Clock) -> None:
         self._dispatcher, self._spool, self._by_age, self._clock = dispatcher, spool, by_age, clock
         self._known: QueueCount | None = None
+        self.planned: Mapping[str, int] | None = None  # by the last whole count; see Forecast
         self._known_at = 0.0
         self._roughly: tuple[float, QueueCount] | None = None
         self._took = 0.0
@@ -118,7 +119,9 @@ class Census:
             tally.weigh(entry)
             tally.judge(entry, facts, decide(facts, situation))
             foresight.add(facts)
-        self._known = tally.report(is_complete=True, forecast=foresight.result())
+        forecast = foresight.result()
+        self.planned = None if forecast is None else forecast.planned
+        self._known = tally.report(is_complete=True, forecast=forecast)
         self._known_at = self._clock.monotonic()
         self._took = self._known_at - since
 

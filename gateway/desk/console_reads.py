@@ -186,7 +186,7 @@ class ConsoleReads(QueuePages):
             disk=DiskRow(free=free, reserve=reserve, set_aside=self._spool.set_aside_count()),
             removable=len(self._spool.entries),
             undo=history.removed if can_undo else 0,
-            budgets=status.budget_rows(self._dispatcher.meter, zone),
+            budgets=status.budget_rows(self._dispatcher.meter, zone, self._census.planned),
             clock=self._dispatcher.clock_why or None,
             undo_until=iso(history.removed_at + UNDO_TIME, zone) if can_undo and history.removed_at else None,
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import tzinfo
 from typing import Literal
 
 from gateway import __version__
 from gateway.connectivity import host
 from gateway.connectivity.devices import DeviceFacts
-from gateway.connectivity.ledger import BudgetState
+from gateway.connectivity.ledger import BudgetState, account_of_link, account_of_window
 from gateway.connectivity.state import LinkState
 from gateway.control.rows import (
     BudgetRow,
@@ -73,7 +74,7 @@ def report(
         files_changed=dispatcher.files_changed(),
         disk=DiskRow(free=free, reserve=reserve, set_aside=spool.set_aside_count()),
         memory=host.own_memory(),
-        budgets=budget_rows(dispatcher.meter, zone),
+        budgets=budget_rows(dispatcher.meter, zone, None if expected is None else expected.planned),
         clock=dispatcher.clock_why,
         timezone=str(zone),
         direct=direct_row(situation),
@@ -85,7 +86,8 @@ def mode_row(dispatcher: Dispatcher) -> ModeRow:
     orders = dispatcher.timetable.orders
     zone = dispatcher.timetable.schedule.timezone
     until = None if orders.mode_until is None else iso(orders.mode_until, zone)
-    return ModeRow(set=orders.mode, now=mode, why=why, until=until)
+    since = iso(dispatcher.mode_since, zone)
+    return ModeRow(set=orders.mode, now=mode, why=why, until=until, since=since)
 
 
 def link_row(state: LinkState, situation: Situation, meter: Meter | None = None) -> LinkRow:
@@ -125,15 +127,24 @@ def _tariff_row(situation: Situation, link: str) -> TariffRow | None:
     return TariffRow(per_minute=tariff.per_minute, per_mb=tariff.per_mb, rounding=tariff.rounding)
 
 
-def budget_rows(meter: Meter, zone: tzinfo) -> list[BudgetRow]:
-    """What was used of each budget, and what is left; those of windows count Offline."""
-    return [
-        *(_budget_row("link", name, state, zone) for name, state in meter.link_budgets().items()),
-        *(_budget_row("window", name, state, zone) for name, state in meter.window_budgets().items()),
-    ]
+def budget_rows(meter: Meter, zone: tzinfo, planned: Mapping[str, int] | None) -> list[BudgetRow]:
+    """What was used of each budget, what is left, and what the forecast will use of it (None: there is no forecast); those of
+    windows count Offline."""
+    rows = []
+    for name, state in meter.link_budgets().items():
+        rows.append(_budget_row("link", name, state, zone, _of(planned, account_of_link(name))))
+    for name, state in meter.window_budgets().items():
+        rows.append(_budget_row("window", name, state, zone, _of(planned, account_of_window(name))))
+    return rows
 
 
-def _budget_row(of: Literal["link", "window"], name: str, state: BudgetState, zone: tzinfo) -> BudgetRow:
+def _of(planned: Mapping[str, int] | None, account: str) -> int | None:
+    return None if planned is None else planned.get(account, 0)
+
+
+def _budget_row(
+    of: Literal["link", "window"], name: str, state: BudgetState, zone: tzinfo, planned: int | None
+) -> BudgetRow:
     return BudgetRow(
         of=of,
         name=name,
@@ -142,6 +153,7 @@ def _budget_row(of: Literal["link", "window"], name: str, state: BudgetState, zo
         used=state.used,
         left=state.left,
         stop=state.stop,
+        planned=planned,
         renews=None if state.renews is None else iso(state.renews, zone),
     )
 
@@ -214,4 +226,5 @@ def session_row(session: SessionRecord, zone: tzinfo) -> SessionRow:
         why=session.why,
         money=session.money,
         end=session.end,
+        dials=session.dials,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.connectivity.ledger import BudgetState
+from collections import Counter
+
+from gateway.connectivity.ledger import BudgetState, account_of_link, account_of_window
 from gateway.dispatch.facts import Go, MessageFacts, NextTry, Situation
 from gateway.dispatch.meter import estimate
 from gateway.dispatch.openings import NEVER, later, next_admitting
@@ -31,11 +33,12 @@ def budget_words(state: BudgetState) -> str:
 
 
 class Purse:
-    """What is left of the budgets while a forecast spends them."""
+    """What is left of the budgets while a forecast spends them. `spent`: octets on the line by account."""
 
-    __slots__ = ("_links", "_windows")
+    __slots__ = ("_links", "_windows", "spent")
 
     def __init__(self, s: Situation) -> None:
+        self.spent: Counter[str] = Counter()
         self._links, self._windows = dict(s.link_budgets), dict(s.window_budgets)
 
     def pays(self, message: MessageFacts, go: Go) -> bool:
@@ -48,8 +51,10 @@ class Purse:
                 return False
         if link_budget is not None:
             self._links[go.link] = link_budget.after(octets)
+            self.spent[account_of_link(go.link)] += octets
         if window_budget is not None:
             self._windows[window] = window_budget.after(octets)
+            self.spent[account_of_window(window)] += octets
         return True
 
 

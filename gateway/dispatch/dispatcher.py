@@ -155,6 +155,7 @@ class Dispatcher:
         self._timer: asyncio.TimerHandle | None = None
         self._mode: tuple[Mode, str] = ("offline", "starting")
         self._mode_known: tuple[Mode, str] | None = None
+        self.mode_since = clock.now()  # wall clock: when the mode in force came into force, or this run began
         self._opportunity_since = clock.now()
         self._uptime = Uptime()
         self._stopping = False
@@ -301,7 +302,7 @@ class Dispatcher:
             clock_why=self.clock_why,
             calls=self.calls.states(),
             link_budgets=self.meter.link_budgets(),
-            window_budgets=self.meter.window_budgets() if self._mode[0] == "offline" else {},
+            window_budgets=self.meter.window_budgets() if self._mode[0] != "online" else {},
         )
 
     @property
@@ -351,6 +352,7 @@ class Dispatcher:
         now = self._clock.now()
         # What was tried before a step back seems to come from the future: it belongs to the present opportunity all the same.
         self._opportunity_since = min(self._opportunity_since, now)
+        self.mode_since += step.seconds
         if step.seconds < -clockstep.SLIGHT:
             self._dues_after_step.stepped_back()
             self.sessions.troubles.clock_stepped_back(clockstep.latest_due(now, self.settings.queue, doubt=False))
@@ -483,6 +485,10 @@ class Dispatcher:
             self.reconsider()
         self._wake.set()
 
+    def dials(self, link: str) -> int:
+        """Calls of this link made since this was asked last."""
+        return self.calls.dialler.take_dials(link)
+
     def window_name(self) -> str | None:
         """The opening in progress, Offline."""
         openings = self.timetable.openings(self._clock.now())
@@ -546,6 +552,7 @@ class Dispatcher:
         counting = mode == "online" and any(link.up for link in self._monitor.states)
         self._uptime.count(counting, self._clock.monotonic())
         if self._mode_known is None or self._mode_known[0] != mode:
+            self.mode_since = self._clock.now()
             if mode == "online":
                 self._opportunity_since = self._clock.now()  # every waiting message becomes ASAP
             self._journal.record(ModeChanged(mode, self.timetable.orders.mode, why))

@@ -15,7 +15,8 @@ from gateway.schedule.calendar import Opening
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """`seconds` at the known speed, None where none is known. What stays counts the held too."""
+    """`seconds` at the known speed, None where none is known. What stays counts the held too. `planned`: octets on the line by
+    account of the ledger, where there is a budget."""
 
     opening: Opening
     messages: int
@@ -23,6 +24,7 @@ class Forecast:
     seconds: float | None
     staying: int
     staying_octets: int
+    planned: Mapping[str, int]
 
 
 class Foresight:
@@ -54,7 +56,15 @@ class Foresight:
         if self._opening is None:
             return None
         seconds = seconds_needed(self._going_octets, speed_of(self._there))
-        return Forecast(self._opening, self._going, self._going_octets, seconds, self._staying, self._staying_octets)
+        return Forecast(
+            self._opening,
+            self._going,
+            self._going_octets,
+            seconds,
+            self._staying,
+            self._staying_octets,
+            self._purse.spent,
+        )
 
 
 def next_opening(situation: Situation) -> Opening | None:

@@ -53,7 +53,8 @@ class Sending:
 
 @dataclass(slots=True)
 class SessionRecord:
-    """One real use of the link, for `status` and the console. Octets on the line, with headers and what was sent again."""
+    """One real use of the link, for `status` and the console. Octets on the line, with headers and what was sent again; `dials`
+    are the calls since the session before it."""
 
     link: str
     relay: str
@@ -66,6 +67,7 @@ class SessionRecord:
     why: str = ""
     money: float | None = None
     end: str | None = None  # SessionEnd.why
+    dials: int = 0
 
 
 @dataclass(slots=True)

@@ -79,6 +79,8 @@ class Director(Protocol):
 
     def window_name(self) -> str | None: ...
 
+    def dials(self, link: str) -> int: ...
+
     def session_over(self, offered: set[str], end: SessionEnd) -> None:
         """A session has ended; `offered` are the messages that it left in its lane."""
         ...
@@ -250,6 +252,7 @@ class Sessions:
 
     async def _session(self, lane: Lane) -> SessionEnd:
         record = SessionRecord(lane.link, lane.relay.name, self._clock.now(), self._director.window_name())
+        record.dials = self._director.dials(lane.link)
         self.records.append(record)
         metered = self._meter.begun(lane.link, record.window)
         feed = LaneFeed(

@@ -79,6 +79,7 @@ def test_a_call_for_a_window_and_one_for_an_operator(branch: Namespaces, relay: 
                 '"hanging',
                 "down",
             ]
+            assert [session["dials"] for session in gateway.json("status")[0]["sessions"]] == [1]
             assert link_of(gateway)["up"] is False
             second = gateway.hand_in(letter())
             row = gateway.queue()[0]

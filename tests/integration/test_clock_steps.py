@@ -78,6 +78,9 @@ def test_windows_retries_ages_and_budgets_survive_steps_forward_and_back(
         step(NOON + 70 * DAY + 14 * 3600 + 600, "forward")
         eventually(lambda: gateway.logged(second, "delivered"), "it left")
         assert gateway.queue() == []
+        status = gateway.json("status")[0]
+        assert clock.now() - instant(status["mode"]["since"]) < 60
+        assert clock.now() - instant(status["links"][0]["since"]) < 60
         assert not gateway.logged(" failed ")
         assert not gateway.logged("service=report")
     assert [message.octets.count(b"Subject: second") for message in relay.messages].count(1) == 1

@@ -89,6 +89,7 @@ def test_the_ledger_is_within_three_percent_of_the_interface(
         with Gateway(tmp_path / "gw", "mode: stopped\n" + lte(budget) + RELAYS, ALWAYS) as gateway:
             for number in range(count):
                 gateway.hand_in(letter(f"No. {number}", line * (size // 78)))
+            planned = [budget["planned"] for budget in gateway.json("status")[0]["budgets"]]
             before = on_the_line(branch)
             assert gateway.run("mode", "offline").returncode == 0
             eventually(lambda: not gateway.queue(), "all left")
@@ -101,6 +102,7 @@ def test_the_ledger_is_within_three_percent_of_the_interface(
             )
             assert abs(of_link["used"] - carried) < 0.03 * carried
             assert of_window["used"] == of_link["used"]
+            assert all(0.8 * carried < octets < 1.25 * carried for octets in planned)
             money = status["links"][0]["money_month"]
             assert money == pytest.approx(of_link["used"] / 1e6 * 2, abs=1e-4)
             assert "money=" in gateway.logged(" session ")[0]
