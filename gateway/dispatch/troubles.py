@@ -67,9 +67,9 @@ class Troubles:
         self._counts = {name: count for name, count in self._counts.items() if name in self.now}
 
     def succeeded(self, relay: str) -> bool:
-        """One success wakes all that waits for the relay: True if anything did."""
-        self._counts.pop(relay, None)
-        return self.now.pop(relay, None) is not None
+        """One success wakes all that waits for the relay: True if anything may, also where an operator waived its time."""
+        had_failed = self._counts.pop(relay, None) is not None
+        return self.now.pop(relay, None) is not None or had_failed
 
     def waive(self, relay: str) -> None:
         """Try again at once, but remember how often it failed."""

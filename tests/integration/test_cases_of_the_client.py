@@ -7,136 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.config.rules import ScheduleFile
-from gateway.config.settings import QueueSettings, RelaySettings, Settings
-from gateway.connectivity.monitor import Monitor
-from gateway.control.rows import QueueRow
-from gateway.courier import RelayMemory, run_session
-from gateway.courier.contract import Feed, SessionEnd
-from gateway.desk.view import queue_row
-from gateway.dispatch.dispatcher import Dispatcher
-from gateway.events import Alarm, DeliveredTo, Event, FailedTo, Journal, Received, SessionEnded
-from gateway.mail.envelope import Envelope, Peer, Recipient
-from gateway.spool.spool import Spool
-from tests.support.clock import FakeClock
+from gateway.events import Alarm, DeliveredTo, FailedTo, Received
+from tests.support.branch import ONE, a_branch
 from tests.support.relay import HANG_UP, RESET, Relay, Say
-from tests.support.sending import BDAT, DATA, QUICK
+from tests.support.sending import BDAT, DATA
 
-ONE = ("bob@dest.test",)
 THREE = ("ann@dest.test", "bob@dest.test", "cid@dest.test")
-
-
-class Courier:
-    """Real sessions with one relay."""
-
-    def __init__(self) -> None:
-        self.memory = RelayMemory()
-
-    async def __call__(
-        self, relay: RelaySettings, feed: Feed, *, link: str, interface: str | None, stop: asyncio.Event
-    ) -> SessionEnd:
-        return await run_session(relay, feed, hostname="gw.test", timers=QUICK, stop=stop, memory=self.memory)
-
-    def room(self, relay: RelaySettings) -> int:
-        return 0
-
-
-@dataclass
-class Branch:
-    """A gateway Online, and its relay."""
-
-    relay: Relay
-    spool: Spool
-    dispatcher: Dispatcher
-    clock: FakeClock
-    events: list[Event] = field(default_factory=list)
-
-    running: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        self.running = asyncio.create_task(self.dispatcher.run())
-
-    async def later(self, seconds: float) -> None:
-        self.clock.advance(seconds)
-        self.dispatcher.reconsider()
-        for _ in range(5):
-            await asyncio.sleep(0)
-
-    async def hand_in(self, to: tuple[str, ...], size: int) -> str:
-        draft = self.spool.draft([lambda item: b"Received: by gw.test\r\n"])
-        await draft.write(f"Subject: order {draft.id}\r\n\r\n".encode() + (b"x" * 70 + b"\r\n") * (size // 72 + 1))
-        envelope = Envelope("anna@branch.test", tuple(Recipient(address) for address in to))
-        return (await self.spool.commit(draft, envelope, message_class="normal", peer=Peer())).id
-
-    def count(self, *kinds: type[Event]) -> int:
-        return sum(isinstance(event, kinds) for event in self.events)
-
-    @property
-    def is_quiet(self) -> bool:
-        sessions = self.dispatcher.sessions
-        return not (
-            sessions.sending
-            or sessions.have_mail
-            or any(lane.tasks for lane in sessions._lanes.values())
-            or self.dispatcher._settler.unsettled
-            or self.dispatcher.teller.is_about_to_tell
-            or any(entry.claimed or entry.untold for entry in self.spool.entries.values())
-        )
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(20):
-            while not condition():
-                await asyncio.sleep(0.002)
-
-    async def settled(self, sessions: int) -> None:
-        await self.until(lambda: self.count(SessionEnded) >= sessions and self.is_quiet)
-
-    async def rows(self) -> list[QueueRow]:
-        records = [await self.spool.record(item) for item in sorted(self.spool.entries)]
-        return [queue_row(record, self.dispatcher.situation()) for record in records if record.service != "report"]
-
-
-@asynccontextmanager
-async def a_branch(
-    folder: Path, script: Any, how: dict[str, Any], *, second: Relay | None = None, **target: Any
-) -> AsyncIterator[Branch]:
-    journal, clock = Journal(), FakeClock()
-    events: list[Event] = []
-    journal.subscribe(events.append)
-    async with Relay(script, **({"extensions": BDAT} | how)) as relay:
-        named = {"host": relay.host, "port": relay.port, "tls": "none"} | target
-        others = (RelaySettings("second", second.host, second.port, tls="none"),) if second is not None else ()
-        settings = Settings(
-            None,
-            "gw.test",
-            folder / "spool",
-            mode="online",
-            relays=(RelaySettings("isp", **named), *others),
-            queue=QueueSettings(),
-        )
-        spool = await Spool.open(settings.spool, clock=clock, journal=journal, reserve=0)
-        monitor = Monitor(settings, clock=clock, journal=journal, on_change=lambda: None)
-        await monitor.start()
-        dispatcher = Dispatcher(
-            settings, ScheduleFile(), spool, monitor, Courier(), clock=clock, journal=journal, linger=0.0
-        )
-        branch = Branch(relay, spool, dispatcher, clock, events)
-        try:
-            yield branch
-        finally:
-            dispatcher.stop(0.1)
-            if branch.running is not None:
-                await branch.running
-            await monitor.stop()
-            await spool.close()
 
 
 @dataclass(frozen=True)
@@ -252,7 +135,10 @@ ROWS = [
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_what_the_relay_does_costs_no_mail_and_is_said(tmp_path: Path, row: Row) -> None:
     async def check() -> None:
-        async with a_branch(tmp_path, row.script, row.how, **row.target) as branch:
+        async with (
+            Relay(row.script, **({"extensions": BDAT} | row.how)) as relay,
+            a_branch(tmp_path, relay, **row.target) as branch,
+        ):
             sent = [await branch.hand_in(row.to, row.size) for _ in range(2)]
             branch.start()
             await branch.settled(1)
@@ -269,10 +155,10 @@ def test_what_the_relay_does_costs_no_mail_and_is_said(tmp_path: Path, row: Row)
             assert branch.count(Received) == row.reports
             alarms = [event for event in branch.events if isinstance(event, Alarm)]
             assert len(alarms) == row.alarms, alarms
-            copies = [(m.octets, address) for m in branch.relay.messages if m.sender for address in m.recipients]
+            copies = [(m.octets, address) for m in relay.messages if m.sender for address in m.recipients]
             assert len(copies) == len(set(copies)) == row.delivered
             if row.target.get("tls") == "required":
-                assert not any("MAIL" in visit.verbs for visit in branch.relay.visits), "nothing in clear"
+                assert not any("MAIL" in visit.verbs for visit in relay.visits), "nothing in clear"
 
     asyncio.run(check())
 
@@ -280,16 +166,16 @@ def test_what_the_relay_does_costs_no_mail_and_is_said(tmp_path: Path, row: Row)
 def test_c09_the_second_is_retried_alone(tmp_path: Path) -> None:
     async def check() -> None:
         answers = once_each("250 ok", "450 4.2.1 later", "550 5.1.1 no")
-        async with a_branch(tmp_path, {"RCPT": answers}, {}) as branch:
+        async with Relay({"RCPT": answers}) as relay, a_branch(tmp_path, relay) as branch:
             item = await branch.hand_in(THREE, 500)
             branch.start()
             await branch.settled(1)
-            branch.relay.script = {}
+            relay.script = {}
             await branch.later(1799)
             assert item in branch.spool.entries
             await branch.later(1)
             await branch.until(lambda: item not in branch.spool.entries)
-            taken = [message.recipients for message in branch.relay.messages if message.sender]
+            taken = [message.recipients for message in relay.messages if message.sender]
             assert taken == [["ann@dest.test"], ["bob@dest.test"]]
 
     asyncio.run(check())
@@ -297,7 +183,7 @@ def test_c09_the_second_is_retried_alone(tmp_path: Path) -> None:
 
 def test_c13_the_answer_lost_is_said_waits_ten_minutes_and_may_double(tmp_path: Path) -> None:
     async def check() -> None:
-        async with a_branch(tmp_path, {".": HANG_UP}, {}) as branch:
+        async with Relay({".": HANG_UP}, extensions=BDAT) as relay, a_branch(tmp_path, relay) as branch:
             item = await branch.hand_in(ONE, 500)
             branch.start()
             await branch.settled(1)
@@ -309,12 +195,12 @@ def test_c13_the_answer_lost_is_said_waits_ten_minutes_and_may_double(tmp_path: 
             assert entry.due is not None
             assert entry.last_try is not None
             assert entry.due - entry.last_try == 600
-            branch.relay.script = {}
+            relay.script = {}
             await branch.later(599)
-            assert len(branch.relay.visits) == 1
+            assert len(relay.visits) == 1
             await branch.later(1)
-            await branch.until(lambda: not branch.spool.entries)
-            assert len(branch.relay.messages) == 1
+            await branch.empty()
+            assert len(relay.messages) == 1
             assert branch.count(Received) == 0
 
     asyncio.run(check())
@@ -327,17 +213,17 @@ def test_c29_a_limit_for_each_session_is_respected_and_costs_no_pause(tmp_path: 
         seen: dict[int, int] = {}
 
         def ten_each(line: str) -> Any:
-            visit = len(branch.relay.visits)
+            visit = len(relay.visits)
             seen[visit] = seen.get(visit, 0) + 1
             return None if seen[visit] <= 10 else Say("421 4.7.0 too many messages in this connection", hang_up=True)
 
-        async with a_branch(tmp_path, {"MAIL": ten_each}, {}) as branch:
+        async with Relay({"MAIL": ten_each}, extensions=BDAT) as relay, a_branch(tmp_path, relay) as branch:
             for _ in range(35):
                 await branch.hand_in(ONE, 500)
             branch.start()
-            await branch.until(lambda: not branch.spool.entries)
-            assert len(branch.relay.messages) == 35
-            assert len(branch.relay.visits) == 4
+            await branch.empty()
+            assert len(relay.messages) == 35
+            assert len(relay.visits) == 4
             assert branch.count(Received, FailedTo) == 0
 
     asyncio.run(check())
@@ -355,20 +241,20 @@ def test_c29_a_relay_that_limits_the_rate_is_left_alone_and_asked_no_more_than_a
             left -= 1
             return None if left >= 0 else "450 4.7.1 Error: too much mail from 192.0.2.1, slow down"
 
-        async with a_branch(tmp_path, {"MAIL": limited}, {"extensions": extensions}) as branch:
+        async with Relay({"MAIL": limited}, extensions=extensions) as relay, a_branch(tmp_path, relay) as branch:
             for _ in range(200):
                 await branch.hand_in(ONE, 500)
             branch.start()
             await branch.settled(1)
-            assert len(branch.relay.messages) == 10
-            asked = sum(visit.verbs.count("MAIL") for visit in branch.relay.visits)
+            assert len(relay.messages) == 10
+            asked = sum(visit.verbs.count("MAIL") for visit in relay.visits)
             assert asked <= 10 + 64, "what was under way, and nothing more"
             rows = await branch.rows()
             assert len(rows) == 190
             assert all("slow down" in row.status and row.next_try.kind == "time" for row in rows)
             left = 10_000
             await branch.later(1800)
-            await branch.until(lambda: not branch.spool.entries)
+            await branch.empty()
             assert branch.count(Received, FailedTo) == 0
 
     asyncio.run(check())
@@ -377,10 +263,9 @@ def test_c29_a_relay_that_limits_the_rate_is_left_alone_and_asked_no_more_than_a
 def test_c32_what_the_first_smarthost_took_and_died_of_goes_to_the_second_after_ten_minutes(tmp_path: Path) -> None:
     async def check() -> None:
         async with (
+            Relay({"CONNECT": [None, HANG_UP, HANG_UP, HANG_UP], ".": HANG_UP}, extensions=BDAT) as first,
             Relay(extensions=BDAT) as second,
-            a_branch(
-                tmp_path, {"CONNECT": [None, HANG_UP, HANG_UP, HANG_UP], ".": HANG_UP}, {}, second=second
-            ) as branch,
+            a_branch(tmp_path, first, second) as branch,
         ):
             item = await branch.hand_in(ONE, 500)
             branch.start()
@@ -393,9 +278,9 @@ def test_c32_what_the_first_smarthost_took_and_died_of_goes_to_the_second_after_
             await branch.later(599)
             assert item in branch.spool.entries
             await branch.later(1)
-            await branch.until(lambda: not branch.spool.entries)
+            await branch.empty()
             assert len(second.messages) == 2
             record = [e for e in branch.events if isinstance(e, DeliveredTo) and e.id == item]
-            assert [event.relay for event in record] == ["second"]
+            assert [event.relay for event in record] == ["relay1"]
 
     asyncio.run(check())

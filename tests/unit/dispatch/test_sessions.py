@@ -277,15 +277,21 @@ def test_a_line_that_breaks_often_in_the_same_message_lets_the_others_go_first(t
             first = await house.message("first")
             second = await house.message("second")
             house.run()
+            status: list[str | None] = []
             for number in (2, 3, 4):
                 # Its outcome is on disk before the next session, else the second would go for want of the first.
                 await house.until(
                     lambda: house.dispatcher.sessions.troubles.now and not house.spool.entries[first].claimed
                 )
+                status.append((await house.spool.record(first)).status)
                 house.dispatcher.line_is_back()
                 await house.until(partial(house.has_started, number))
             await house.until(lambda: not house.spool.entries)
             assert order == [second, first]
+            assert status[1] == "the line broke"
+            assert status[2] == (
+                "the line broke 3 times in the middle of it: perhaps it is up too short for this message"  # CASES C27
+            )
 
     asyncio.run(check())
 
