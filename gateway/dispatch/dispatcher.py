@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import heapq
 from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.clock import Clock
@@ -51,6 +50,7 @@ from gateway.dispatch.stamps import Stamps
 from gateway.dispatch.telling import Teller
 from gateway.dispatch.timetable import Timetable
 from gateway.dispatch.troubles import Uptime
+from gateway.dispatch.waking import Waking
 from gateway.events import Journal, ModeChanged, WindowEdge
 from gateway.mail.envelope import Class
 from gateway.schedule.calendar import Opening
@@ -60,9 +60,6 @@ from gateway.spool.spool import Spool
 
 LINGER = 2.0
 """Seconds that an Online session over a permanent link waits for the next message before it says QUIT."""
-
-GATHER = 0.05
-"""Seconds in which changes are gathered while nothing can leave: what comes in then is decided over together."""
 
 SCAN_SLICE = 100
 """Messages decided over before the event loop gets its turn: a millisecond."""
@@ -87,6 +84,7 @@ class Dispatcher:
     ) -> None:
         """Without a `clock_watch` the clock is taken to be right, and nobody tells of its steps."""
         self.settings, self.clock_watch = settings, clock_watch
+        self._waking = Waking(clock)
         self._spool, self._monitor = spool, monitor
         self._clock, self._journal = clock, journal
         self._linger_seconds = linger
@@ -145,14 +143,6 @@ class Dispatcher:
             on_over=self._drop_calling_wishes,
         )
         self._conditions = Conditions()
-        self._wake = asyncio.Event()
-        self._rescan = True
-        self._fresh: set[str] = set()
-        self._is_quiet = False  # nothing but mail for inside can leave until something wakes us that sets this anew
-        self._gathering: asyncio.TimerHandle | None = None
-        self._dues: list[tuple[float, str]] = []
-        self._wake_at: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._mode: tuple[Mode, str] = ("offline", "starting")
         self._mode_known: tuple[Mode, str] | None = None
         self.mode_since = clock.now()  # wall clock: when the mode in force came into force, or this run began
@@ -183,15 +173,12 @@ class Dispatcher:
         try:
             while not self._stopping:
                 await self._pump()
-                await self._wake.wait()
-                self._wake.clear()
+                await self._waking.wait()
             await self.sessions.wait()
         finally:
             unsubscribe()
             self.timetable.stop()
-            for timer in (self._timer, self._gathering):
-                if timer is not None:
-                    timer.cancel()
+            self._waking.close()
             try:
                 for task in (settling, removing):
                     task.cancel()
@@ -207,7 +194,7 @@ class Dispatcher:
     def stop(self, grace: float) -> None:
         """Nothing new starts; what is in flight has so many seconds, then returns to the queue. `run` then returns."""
         self._stopping = True
-        self._wake.set()
+        self._waking.now()
         self.sessions.end_all(grace)
 
     def replace(self, settings: Settings, schedule: ScheduleFile) -> None:
@@ -234,7 +221,7 @@ class Dispatcher:
         """Orders just given are judged and on disk."""
         self._judge_mode()
         await self._keep_states()
-        self._wake.set()
+        self._waking.now()
 
     def verdict(self, entry: Entry, wish: Wish | None) -> Decision:
         """What the decision says now, with or without an operator's wish."""
@@ -277,8 +264,8 @@ class Dispatcher:
         if going:
             for name in relays:
                 self.sessions.troubles.waive(name)
-            self._fresh.update(item for item, _ in going)
-            self._wake.set()
+            self._waking.note(item for item, _ in going)
+            self._waking.now()
         return going
 
     # -- facts --------------------------------------------------------------------------------------------------
@@ -318,12 +305,11 @@ class Dispatcher:
 
     def reconsider(self) -> None:
         """The situation changed: ask again for every message."""
-        self._rescan = True
-        self._wake.set()
+        self._waking.for_all()
 
     def wake(self) -> None:
         """There is something to be kept on disk."""
-        self._wake.set()
+        self._waking.now()
 
     def item_changed(self, item: str) -> None:
         """Ask again about this one. What has ended, or is being sent, needs no answer: most changes are of that kind."""
@@ -332,20 +318,12 @@ class Dispatcher:
             self._wishes.pop(item, None)
             self.sessions.forget(item)
             if not self._settler.unsettled:
-                self._wake.set()  # the last of a session: a line that was called for it may be put down
+                self._waking.now()  # the last of a session: a line that was called for it may be put down
         else:
             if entry.untold:
                 self.teller.note(item)
             if not entry.claimed:
-                self._fresh.add(item)
-                if entry.inside or not self._is_quiet:
-                    self._wake.set()
-                elif self._gathering is None:
-                    self._gathering = asyncio.get_running_loop().call_later(GATHER, self._gathered)
-
-    def _gathered(self) -> None:
-        self._gathering = None
-        self._wake.set()
+                self._waking.for_one(item, can_wait=not entry.inside)
 
     def clock_stepped(self, step: ClockStep) -> None:
         """The wall clock was set, or the machine slept. Nothing waits longer for it than an hour (P7)."""
@@ -363,27 +341,6 @@ class Dispatcher:
         """The clock has become set, or not set."""
         self.timetable.clock_stepped()
 
-    def _arm(self) -> None:
-        """One timer for the earliest moment at which time alone changes a decision."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        moments = [self._wake_at, self._dues[0][0] if self._dues else None, self.timetable.orders.mode_until]
-        earliest = min((moment for moment in moments if moment is not None), default=None)
-        if earliest is not None:
-            delay = max(0.0, min(earliest - self._clock.now(), 3600.0))
-            self._timer = asyncio.get_running_loop().call_later(delay, self._timer_fired)
-
-    def _timer_fired(self) -> None:
-        self._timer = None
-        now = self._clock.now()
-        while self._dues and self._dues[0][0] <= now:
-            self._fresh.add(heapq.heappop(self._dues)[1])
-        if self._wake_at is not None and self._wake_at <= now:
-            self._wake_at = None
-            self._rescan = True
-        self._wake.set()
-
     # -- the pump -----------------------------------------------------------------------------------------------
 
     async def _pump(self) -> None:
@@ -393,26 +350,24 @@ class Dispatcher:
         now = self._clock.now()
         for edge in self.timetable.edges(now):
             self._journal.record(edge)
-            self._rescan = True
+            self._waking.note_all()
         self.calls.openings_are(self.timetable.openings(now))
         self.meter.openings_are(self.timetable.openings(now), is_offline=self._mode[0] != "online")
         if self._conditions.judge(self.timetable.openings(now), self._waiting, now):
-            self._rescan = True
-        rescan, self._rescan = self._rescan, False
-        fresh, self._fresh = self._fresh, set()
-        if rescan:
-            self._wake_at, self._dues = None, []
+            self._waking.note_all()
+        items = self._waking.take()
+        if items is None:
             self.sessions.clear()
-        await self._decide_over(tuple(self._spool.entries) if rescan else tuple(fresh))
+        await self._decide_over(tuple(self._spool.entries) if items is None else tuple(items))
         self._end_what_may_not_go_on()
-        self._is_quiet = self._mode[0] != "online" and not self.timetable.openings(now) and not self._wishes
+        self._waking.is_quiet = self._mode[0] != "online" and not self.timetable.openings(now) and not self._wishes
         self.sessions.start()
         self.calls.start()
         self.teller.look()
-        may_need_the_line = self._fresh or self._settler.unsettled or self.teller.is_about_to_tell
-        if not self._rescan and not may_need_the_line:
+        may_need_the_line = self._waking.items or self._settler.unsettled or self.teller.is_about_to_tell
+        if not self._waking.has_all and not may_need_the_line:
             self.calls.hang_up_idle(self.sessions.is_busy)
-        self._arm()
+        self._waking.arm(self.timetable.orders.mode_until)
 
     async def _decide_over(self, ids: tuple[str, ...]) -> None:
         situation = self.situation()
@@ -446,9 +401,9 @@ class Dispatcher:
             self.calls.want(verdict)
         elif verdict.wake is not None:
             if verdict.wake == message.due or message.domain is not None:
-                heapq.heappush(self._dues, (verdict.wake, message.id))
-            elif self._wake_at is None or verdict.wake < self._wake_at:
-                self._wake_at = verdict.wake
+                self._waking.one_at(verdict.wake, message.id)
+            else:
+                self._waking.all_at(verdict.wake)
 
     def _waiting(self) -> Iterator[MessageFacts]:
         return (self.facts(entry) for entry in self._spool.entries.values() if entry.outside and not entry.claimed)
@@ -474,16 +429,16 @@ class Dispatcher:
 
     def session_over(self, offered: set[str], end: SessionEnd) -> None:
         """An operator's wish ends with the session that tried it; what waits for another session keeps it."""
-        waiting = (self.sessions.waiting() | self._fresh) if self._wishes else set()
+        waiting = (self.sessions.waiting() | self._waking.items) if self._wishes else set()
         if end.why != "done":
             waiting -= offered
         for item, wish in tuple(self._wishes.items()):
             if item not in waiting and not (wish.may_dial and self.calls.is_calling):
                 del self._wishes[item]
-                self._fresh.add(item)
+                self._waking.note((item,))
         if self._conditions.session_ended():
             self.reconsider()
-        self._wake.set()
+        self._waking.now()
 
     def dials(self, link: str) -> int:
         """Calls of this link made since this was asked last."""
@@ -515,7 +470,7 @@ class Dispatcher:
         """No second call for what was asked for once."""
         for item in [item for item, wish in self._wishes.items() if wish.may_dial]:
             del self._wishes[item]
-            self._fresh.add(item)
+            self._waking.note((item,))
 
     def linger(self, link: str) -> float:
         if self._mode[0] != "online" or self._stopping:
@@ -556,7 +511,7 @@ class Dispatcher:
             if mode == "online":
                 self._opportunity_since = self._clock.now()  # every waiting message becomes ASAP
             self._journal.record(ModeChanged(mode, self.timetable.orders.mode, why))
-            self._rescan = True
+            self._waking.note_all()
         self._mode_known = self._mode
 
     @property
