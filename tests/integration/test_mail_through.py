@@ -104,14 +104,23 @@ def test_every_recipient_of_a_hundred_messages_ends_delivered_deferred_or_report
         assert finals == {("rfc822; gone@hq.example", "5.1.1"), ("rfc822; full@hq.example", "5.2.2")}
 
 
-def test_a_report_that_cannot_be_delivered_makes_no_report(tmp_path: Path) -> None:
+def test_refusals_for_one_reason_are_one_report_and_a_report_that_cannot_be_delivered_is_set_aside(
+    tmp_path: Path,
+) -> None:
     with (
         RelayThread({"RCPT": lambda line: "550 5.1.1 nobody"}) as relay,
         Gateway(tmp_path, "mode: offline\n" + relay.settings) as gateway,
     ):
-        item = gateway.hand_in(letter())
+        items = [gateway.hand_in(letter(f"No. {number}")) for number in range(20)]
         gateway.run("mode", "online")
-        eventually(lambda: len(gateway.logged(" failed ")) >= 2, "the message and its report failed")
+        eventually(lambda: len(gateway.logged(" failed ")) >= 21, "the messages and their report failed")
         eventually(lambda: not gateway.queue(), "nothing is left")
-        assert gateway.logged(item, "received")
-        assert len(gateway.logged(" received ")) == 2
+        assert len(gateway.logged(" received ")) == 20 + 1
+        [report] = [line.split()[1] for line in gateway.logged(" received ", "service=report")]
+        for item in items:
+            assert len(gateway.logged(item, " failed ", f"report={report}")) == 1
+        assert {path.name for path in (tmp_path / "spool" / "set-aside").iterdir()} == {
+            f"{report}.eml",
+            f"{report}.env",
+        }
+        eventually(lambda: gateway.logged(" alarm", f"{report} was set aside"), "a person is told")

@@ -1,6 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
-from gateway.courier.judge import Exchanged, is_of_our_setup, judge
+from gateway.courier.judge import Exchanged, asks_to_slow_down, is_of_our_setup, judge
 from gateway.mail.outcome import Deferred, Delivered, Failed, Interrupted, Reply, Unconfirmed
 
 OK = Reply(250, "2.1.0 ok")
@@ -111,3 +113,33 @@ def test_one_recipient_refused_for_another_reason_makes_it_no_matter_of_our_setu
 
 def test_a_temporary_refusal_never_speaks_of_our_setup() -> None:
     assert not is_of_our_setup(say("451 4.7.1 relaying denied"))
+
+
+@pytest.mark.parametrize(
+    ("text", "slow"),
+    [
+        ("450 4.7.1 Error: too much mail from 192.0.2.1", True),
+        ("451 4.7.0 Temporary rate limit exceeded", True),
+        ("452 4.3.2 too many messages, slow down", True),
+        ("421 4.7.28 our system has detected an unusual rate of unsolicited mail", True),
+        ("450 4.2.1 try later", False),
+        ("451 4.7.1 greylisted, please come back", False),
+        ("452 4.2.2 mailbox full: too many messages", False),
+        ("452 4.5.3 too many recipients", False),
+        ("550 5.7.1 rate limit exceeded for good", False),
+        ("250 2.0.0 at this rate", False),
+    ],
+)
+def test_only_a_refusal_for_now_that_speaks_of_our_speed_asks_to_slow_down(text: str, slow: bool) -> None:
+    assert asks_to_slow_down(say(text)) is slow
+
+
+def test_a_421_to_mail_after_others_were_taken_is_the_end_of_the_session_and_no_attempt() -> None:
+    closing = say("421 4.7.0 too many messages in this connection")
+    facts = Exchanged(closing, (closing,), lost="closed", took_some=True)
+    (outcome,) = judge(facts).outcomes
+    assert isinstance(outcome, Interrupted)
+    (first,) = judge(replace(facts, took_some=False)).outcomes
+    assert isinstance(first, Deferred)
+    (later,) = judge(replace(facts, mail=OK)).outcomes
+    assert isinstance(later, Deferred), "said of its recipient: it had been looked at"
