@@ -83,6 +83,7 @@ class Lane:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     more: asyncio.Event = field(default_factory=asyncio.Event)
     cut: bool = False
+    generation: int = 0  # of what may go
     route: Route = "outside"
     loop: str | None = None  # what it sent came straight back to us: a sentence
 
@@ -92,11 +93,11 @@ class Lane:
             heapq.heappush(self.heap, (key, item))
             self.more.set()
 
-    def pop(self, most: int) -> list[str]:
+    def pop(self, most: int) -> list[tuple[Key, str]]:
         """The next so many, in order."""
-        items = [heapq.heappop(self.heap)[1] for _ in range(min(most, len(self.heap)))]
-        self.offered.difference_update(items)
-        return items
+        popped = [heapq.heappop(self.heap) for _ in range(min(most, len(self.heap)))]
+        self.offered.difference_update(item for _, item in popped)
+        return popped
 
     def cut_off(self) -> None:
         """Its grace is over: end its sessions, whatever they are doing."""
@@ -116,8 +117,20 @@ class Lane:
         return bool(self.heap) and self.heap[0][0][0] == 0
 
     def clear(self) -> None:
+        """Forget what may go; it is asked again."""
+        self.generation += 1
         self.heap.clear()
         self.offered.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """A message claimed ahead, and where it stood in its lane."""
+
+    key: Key
+    claim: Claim
+    go: Go
+    generation: int
 
 
 class LaneFeed:
@@ -152,7 +165,7 @@ class LaneFeed:
         self._sending, self.record = sending, record
         self._conversations = conversations
         self._taken: dict[str, tuple[Claim, Go]] = {}
-        self._ahead: deque[tuple[Claim, Go]] = deque()  # claimed, and not handed to the courier yet
+        self._ahead: deque[_Ahead] = deque()  # claimed, and not handed to the courier yet
         self._ahead_since = float("-inf")
         self._some_ahead, self._most_ahead = 1, most_ahead
         self._wired: set[str] = set()
@@ -171,7 +184,8 @@ class LaneFeed:
             await self._settler.room_for_one(MOST_UNSETTLED)
             if self._ahead:
                 if self._clock.monotonic() - self._ahead_since <= STALE:
-                    return self._ship(*self._ahead.popleft())
+                    ahead = self._ahead.popleft()
+                    return self._ship(ahead.claim, ahead.go)
                 self._let_go_ahead()
             elif chosen := self._choose():
                 await self._claim_ahead(chosen)
@@ -180,19 +194,19 @@ class LaneFeed:
         self.is_done = True
         return None
 
-    def _choose(self) -> dict[str, Go]:
-        """Those to be claimed next, and their ways: one on a thin line, several where the relay takes them faster than that."""
+    def _choose(self) -> dict[str, tuple[Key, Go]]:
+        """Those to be claimed next, their places and ways: one on a thin line, several where the relay takes them faster than that."""
         since, self._ahead_since = self._ahead_since, self._clock.monotonic()
         is_fast = self._ahead_since - since < AT_ONCE
         self._some_ahead = min(self._most_ahead, self._some_ahead * 2) if is_fast else 1
-        chosen: dict[str, Go] = {}
+        chosen: dict[str, tuple[Key, Go]] = {}
         octets = 0
         while len(chosen) < self._some_ahead and octets < AHEAD_OCTETS:
-            items = self._lane.pop(self._some_ahead - len(chosen))
-            if not items:
+            keys = {item: key for key, item in self._lane.pop(self._some_ahead - len(chosen))}
+            if not keys:
                 break
-            for item, go in self._recheck(items).items():
-                chosen[item] = go
+            for item, go in self._recheck(tuple(keys)).items():
+                chosen[item] = keys[item], go
                 octets += self._spool.entries[item].size
         return chosen
 
@@ -215,17 +229,17 @@ class LaneFeed:
                 task.cancel()
         return bool(self._lane.heap) and not self._lane.stop.is_set()
 
-    async def _claim_ahead(self, chosen: dict[str, Go]) -> None:
+    async def _claim_ahead(self, chosen: dict[str, tuple[Key, Go]]) -> None:
         claiming = asyncio.ensure_future(self._spool.claim_some(tuple(chosen)))
         try:
             claims = await asyncio.shield(claiming)
         except asyncio.CancelledError:
             claiming.add_done_callback(self._unwanted)  # a cancelled take has taken nothing
             raise
-        for (item, go), claim in zip(chosen.items(), claims, strict=True):
+        for (item, (key, go)), claim in zip(chosen.items(), claims, strict=True):
             if isinstance(claim, Claim):
                 self._charge(claim.record.size, go)
-                self._ahead.append((claim, go))
+                self._ahead.append(_Ahead(key, claim, go, self._lane.generation))
             elif not isinstance(
                 claim, NoSuchItem | NotNow
             ):  # these were removed, or are being removed, in the meantime
@@ -252,11 +266,14 @@ class LaneFeed:
         return Shipment(item, envelope, claim.content, record.tries + 1)
 
     def _let_go_ahead(self) -> None:
-        """What was claimed and is not to be sent now waits as before; the end of the session puts right what it was charged."""
+        """What was claimed and is not to be sent now waits as before, in its place; the end of the session puts right what it
+        was charged."""
         while self._ahead:
-            claim, go = self._ahead.popleft()
-            self._charge(-claim.record.size, go)
-            self._spool.give_back(claim)
+            ahead = self._ahead.popleft()
+            self._charge(-ahead.claim.record.size, ahead.go)
+            self._spool.give_back(ahead.claim)
+            if ahead.generation == self._lane.generation and not self._lane.stop.is_set():
+                self._lane.offer(ahead.key, ahead.claim.record.id)
 
     async def on_wire(self, ids: Sequence[str]) -> None:
         await self._spool.mark_on_wire(ids)

@@ -157,15 +157,30 @@ def test_what_was_claimed_ahead_and_not_sent_goes_back_uncharged_at_the_end(tmp_
     asyncio.run(check())
 
 
-def test_what_was_claimed_ahead_too_long_ago_is_decided_over_anew(tmp_path: Path) -> None:
+def test_what_was_claimed_ahead_too_long_ago_is_decided_over_anew_in_its_place(tmp_path: Path) -> None:
     async def check() -> None:
         async with a_spool(tmp_path / "spool") as spool:
             scene = Scene(spool)
-            items = await scene.fill(7)
+            items = await scene.fill(9)
             await scene.take(4, 0.0)
             scene.clock.advance(STALE + 0.1)
-            assert await scene.feed.take(OFFERS) is None  # given back, and for the dispatcher to offer again
-            assert scene.claimed == set(items[:4])
+            scene.forbidden = {items[5]}
+            assert await scene.take(4, 0.0) == [items[4], *items[6:]]
+            assert items[5] not in scene.claimed
+
+    asyncio.run(check())
+
+
+def test_what_was_claimed_ahead_of_a_change_is_not_offered_any_more(tmp_path: Path) -> None:
+    async def check() -> None:
+        async with a_spool(tmp_path / "spool") as spool:
+            scene = Scene(spool)
+            await scene.fill(7)
+            await scene.take(4, 0.0)
+            scene.lane.clear()  # the situation changed: all of them are asked again
+            scene.feed._taken.clear()
+            scene.feed.abandon()
+            assert not scene.lane.heap
 
     asyncio.run(check())
 
