@@ -195,7 +195,8 @@ class LaneFeed:
         return None
 
     def _choose(self) -> dict[str, tuple[Key, Go]]:
-        """Those to be claimed next, their places and ways: one on a thin line, several where the relay takes them faster than that."""
+        """Those to be claimed next, their places and ways: one on a thin line, several where the relay takes them faster than
+        that."""
         since, self._ahead_since = self._ahead_since, self._clock.monotonic()
         is_fast = self._ahead_since - since < AT_ONCE
         self._some_ahead = min(self._most_ahead, self._some_ahead * 2) if is_fast else 1
