@@ -148,6 +148,16 @@ class Monitor:
             try_again_at = self._clock.now() + self._settings.queue.retry_interval
         self._session(link, relay, Sign.SESSION_FAILED, why, try_again_at)
 
+    def session_doubted(self, link: str, relay: str) -> None:
+        """Somebody answered a real session and did not encrypt as our relay does: perhaps a portal in its place. Where the link
+        is probed, it is asked for its certificate at once, and until it shows the right one; elsewhere it has answered."""
+        watch = self._watches.get(link)
+        if watch is not None and watch.is_probed:
+            watch.doubted.add(relay)
+            self._wake(watch)
+        else:
+            self.session_succeeded(link, relay)
+
     def link_event(self, interface: str, state: Literal["up", "down"]) -> tuple[str, ...]:
         """A hook's word on an interface (`tidegate link event`). Returns the names of the links over it.
 
@@ -300,9 +310,8 @@ class Monitor:
         interface = None if settings.interface == DEFAULT else settings.interface
         for relay in watch.relays:
             # A certificate costs a handshake: asked for where an answer would be news, and may be somebody else's.
-            question = Question(
-                relay, self._settings.hostname, interface, certificate=watch.belief(relay.name) is not Belief.ANSWERS
-            )
+            is_news = watch.belief(relay.name) is not Belief.ANSWERS or relay.name in watch.doubted
+            question = Question(relay, self._settings.hostname, interface, certificate=is_news)
             try:
                 probed = await self._prober(question)
                 failed = probed.failed
@@ -312,6 +321,8 @@ class Monitor:
             if not watch.state.up:
                 return  # it fell meanwhile; what the probe met is the fall
             sign = Sign.PROBE_OK if failed is None else Sign.PROBE_FAILED
+            if failed is None:
+                watch.doubted.discard(relay.name)
             watch.sign(relay.name, sign, failed or "the relay answers")
             self._judge_all()
             if failed is None:

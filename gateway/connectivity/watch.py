@@ -26,6 +26,7 @@ class Watch:
         self._damper = Damper()
         self._held = False
         self.heard_at: float | None = None  # monotonic: when a session last said something of the line
+        self.doubted: set[str] = set()  # relays in whose place somebody else may answer
         self.told: DeviceFacts | None = None  # by NetworkManager, of the device that packets leave by
         self.state = LinkState(
             settings.name, settings.kind, settings.interface, False, False, False, False, self._line.why, now

@@ -394,6 +394,8 @@ class Sessions:
             return
         if end.why in ("unreachable", "broken"):
             self._monitor.session_failed(lane.link, relay, end.text, trouble.until)
+        elif end.why == "tls":
+            self._monitor.session_doubted(lane.link, relay)
         else:
             self._monitor.session_succeeded(lane.link, relay)
         self._director.reconsider()

@@ -113,25 +113,50 @@ def test_a_link_over_default_loses_its_relay_with_the_carrier_of_the_way_to_it(n
         assert watcher.until(lambda s: not s["up"])["why"] == "line: eth0 has no carrier"
 
 
-def test_a_probe_finds_the_relay_through_the_line_and_misses_it_when_it_is_gone(namespace: Namespaces) -> None:
+@pytest.fixture
+def relay(namespace: Namespaces) -> Iterator[subprocess.Popen[str]]:
     namespace.come_up()
-    relay = subprocess.Popen(
+    process = subprocess.Popen(
         ["ip", "netns", "exec", namespace.far, sys.executable, "-c", RELAY], stdout=subprocess.PIPE, text=True
     )
     try:
-        assert relay.stdout is not None
-        assert relay.stdout.readline() == "ready\n"
-        with watching(namespace, "eth0", "permanent", "10.1.0.1", "2525", "1") as watcher:
-            watcher.until(lambda s: s["usable"])
-            relay.kill()
-            silent = watcher.until(lambda s: s["up"] and not s["usable"])
-            assert silent["mode"] == "offline"
-            assert "10.1.0.1 does not answer" in silent["why"]
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
     finally:
+        process.kill()
+        process.wait(10)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def test_a_probe_finds_the_relay_through_the_line_and_misses_it_when_it_is_gone(
+    namespace: Namespaces, relay: subprocess.Popen[str]
+) -> None:
+    with watching(namespace, "eth0", "permanent", "10.1.0.1", "2525", "1") as watcher:
+        watcher.until(lambda s: s["usable"])
         relay.kill()
-        relay.wait(10)
-        assert relay.stdout is not None
-        relay.stdout.close()
+        silent = watcher.until(lambda s: s["up"] and not s["usable"])
+        assert silent["mode"] == "offline"
+        assert "10.1.0.1 does not answer" in silent["why"]
+
+
+@pytest.mark.usefixtures("relay")
+def test_a_far_side_that_goes_dark_is_offline_within_two_probe_intervals_and_their_time_out(
+    namespace: Namespaces,
+) -> None:
+    """The carrier stays, and nothing comes back any more: what the far side would answer goes nowhere."""
+    interval, timeout = 1.0, 1.5
+    with watching(namespace, "eth0", "permanent", "10.1.0.1", "2525", f"{interval}", f"{timeout}") as watcher:
+        watcher.until(lambda s: s["usable"])
+        dark = time.time()
+        namespace.ip("route", "add", "blackhole", "10.1.0.2/32", far=True)
+        silent = watcher.until(lambda s: not s["usable"])
+        took = silent["at"] - dark
+        print(f"dark to Offline: {took:.2f} s of {2 * (interval + timeout):g} s")
+        assert (silent["mode"], silent["up"], silent["carrier"]) == ("offline", True, True)
+        assert silent["why"] == f"line: 10.1.0.1 does not answer within {timeout:g} s"
+        assert took < 2 * (interval + timeout) + 1.0
 
 
 def test_a_line_that_flaps_changes_the_mode_at_most_four_times(namespace: Namespaces) -> None:

@@ -1,6 +1,6 @@
 """A monitor in a process of its own, for tests that put it into a network namespace. Prints a JSON line at each change.
 
-python -m tests.support.monitor_process INTERFACE KIND RELAY_HOST RELAY_PORT PROBE_SECONDS|none
+python -m tests.support.monitor_process INTERFACE KIND RELAY_HOST RELAY_PORT PROBE_SECONDS|none [PROBE_TIMEOUT]
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from gateway.clock import SystemClock
@@ -17,6 +18,7 @@ from gateway.config.settings import LinkSettings, RelaySettings, Settings
 from gateway.connectivity.mode import judge_mode
 from gateway.connectivity.monitor import Monitor
 from gateway.connectivity.netlink import KernelEvents
+from gateway.connectivity.probe import probe as ask
 from gateway.events import Journal
 
 
@@ -31,7 +33,7 @@ class HeardEvents(KernelEvents):
         super()._readable()
 
 
-async def main(interface: str, kind: str, host: str, port: str, probe: str) -> None:
+async def main(interface: str, kind: str, host: str, port: str, probe: str, timeout: str = "20") -> None:
     link = LinkSettings("line", interface, kind, probe=None if probe == "none" else float(probe))  # type: ignore[arg-type]  # the test's own word
     relay = RelaySettings("hq", host, int(port), tls="none")
     settings = Settings(None, "gw.example", Path("spool"), links=(link,), relays=(relay,))
@@ -49,7 +51,14 @@ async def main(interface: str, kind: str, host: str, port: str, probe: str) -> N
         }
         print(json.dumps(row | {"carrier": state.carrier, "addresses": state.addresses}), flush=True)
 
-    monitor = Monitor(settings, clock=SystemClock(), journal=Journal(), on_change=tell, events=HeardEvents)
+    monitor = Monitor(
+        settings,
+        clock=SystemClock(),
+        journal=Journal(),
+        on_change=tell,
+        events=HeardEvents,
+        prober=partial(ask, timeout=float(timeout)),
+    )
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     await monitor.start()

@@ -414,6 +414,40 @@ def test_a_metered_or_dialled_link_is_never_probed() -> None:
     run(office, body)
 
 
+def test_a_portal_that_comes_later_is_known_by_its_certificate_after_the_session_that_met_it() -> None:
+    office = Office(PROBED)
+    portal = "192.0.2.25 shows a certificate that is not its own"
+
+    async def body() -> None:
+        await until(lambda: office.state.usable)
+        office.answers = lambda question: portal if question.certificate else None
+        office.monitor.session_doubted("dsl", "hq")
+        await until(lambda: len(office.asked) == 2)
+        assert office.asked[-1].certificate
+        assert office.state.usable  # one probe is no outage
+        office.monitor.session_doubted("dsl", "hq")  # asked again at once, for the test's sake
+        await until(lambda: not office.state.usable)
+        assert office.state.why == portal
+        office.answers = lambda question: None
+        for number in (4, 5):
+            office.monitor.link_event("eth0", "up")
+            await until(lambda number=number: len(office.asked) >= number)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        await until(lambda: office.state.usable)
+
+    run(office, body)
+
+
+def test_on_a_link_that_is_not_probed_whoever_answered_has_answered() -> None:
+    office = Office(DSL)
+
+    async def body() -> None:
+        office.monitor.session_doubted("dsl", "hq")
+        assert office.state.usable
+        assert office.state.relay_answers
+
+    run(office, body)
+
+
 def test_what_a_probe_puts_on_the_line_is_told() -> None:
     office = Office(PROBED, relays=(HQ, ISP))
     office.answers = lambda question: "silence" if question.relay is HQ else None

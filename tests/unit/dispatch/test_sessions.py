@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from gateway.clock import SystemClock
 from gateway.config.rules import ScheduleFile
 from gateway.config.settings import LinkSettings, QueueSettings, RelaySettings, Settings
@@ -346,5 +348,23 @@ def test_c26_what_comes_straight_back_is_held_and_its_relay_gets_nothing_more(tm
             assert house.spool.entries[second].tries == 0
             assert not house.dispatcher.sessions.looped(second)
             assert house.courier.started == 1
+
+    asyncio.run(check())
+
+
+def test_a_session_that_met_another_certificate_makes_the_monitor_look_at_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def meets_a_portal(number: int, feed: Feed) -> SessionEnd:
+        return SessionEnd("tls", "127.0.0.1 shows another certificate", reached=True, alarm=True)
+
+    async def check() -> None:
+        async with House(tmp_path, FakeCourier(meets_a_portal)) as house:
+            told: list[tuple[str, str]] = []
+            monkeypatch.setattr(house.monitor, "session_doubted", lambda *which: told.append(which))
+            await house.message("one")
+            house.run()
+            await house.until(lambda: told)
+            assert told == [("default", "isp")]
 
     asyncio.run(check())
