@@ -44,6 +44,33 @@ def test_online_a_message_arrives_octet_for_octet_under_one_received_field(tmp_p
         assert not list((tmp_path / "spool" / "queue").iterdir())
 
 
+def test_s69_sigterm_answers_421_in_every_state_and_loses_nothing_that_was_answered_250(tmp_path: Path) -> None:
+    talk = {
+        "idle": b"EHLO pc\r\n",
+        "in MAIL": b"EHLO pc\r\nMAIL FROM:<a@b.example>\r\n",
+        "in RCPT": b"EHLO pc\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n",
+        "after one": b"EHLO pc\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\nwhole\r\n.\r\n",
+    }
+    with Gateway(tmp_path, "mode: stopped\n") as gateway:
+        clients = {state: socket.create_connection(("127.0.0.1", gateway.port), 30) for state in talk}
+        said = dict.fromkeys(talk, b"")
+        for state, words in talk.items():
+            clients[state].sendall(words)
+            last = (
+                b"queued as" if state == "after one" else {"idle": b"LIMITS", "in MAIL": b"2.1.0"}.get(state, b"2.1.5")
+            )
+            while last not in said[state] or not said[state].endswith(b"\r\n"):
+                said[state] += clients[state].recv(4096)
+        assert gateway.stop() == 0
+        for state, client in clients.items():
+            with client:
+                while octets := client.recv(4096):
+                    said[state] += octets
+            assert said[state].splitlines()[-1].startswith(b"421 4.3.2 "), state
+    [row] = gateway.queue()  # as it lies in the spool
+    assert row["id"].encode() in said["after one"]
+
+
 def test_offline_mail_is_held_until_an_opening_by_hand_sends_it(tmp_path: Path) -> None:
     with RelayThread() as relay, Gateway(tmp_path, "mode: offline\n" + relay.settings, NEVER) as gateway:
         ids = [gateway.hand_in(letter(f"No. {n}")) for n in range(3)]
