@@ -83,10 +83,10 @@ def test_small_and_large_messages_are_on_disk_octet_for_octet_after_a_restart(tm
     ("calls", "path", "octets"),
     [
         ((), "", 100),  # seen at MAIL
-        (("write",), "incoming", 200_000),
+        (("write",), "incoming", 600_000),
         (("fsync", "fdatasync"), "", 100),
-        (("fsync", "fdatasync", "fsync_dir"), "", 200_000),
-        (("rename", "link"), "", 200_000),
+        (("fsync", "fdatasync", "fsync_dir"), "", 600_000),
+        (("rename", "link"), "", 600_000),
     ],
     ids=[
         "at MAIL",
@@ -159,7 +159,7 @@ def test_s60_resets_in_the_middle_of_data_leave_no_file(tmp_path: Path) -> None:
             client = await connect(address)
             await client.envelope()
             assert (await client.say("DATA")).code == 354
-            await client.send(b"x" * 998 + b"\r\n" + b"y" * 200_000)
+            await client.send(b"x" * 998 + b"\r\n" + b"y" * 600_000)
             async with asyncio.timeout(10):
                 while not list(incoming.iterdir()):  # large content lies there while it comes
                     await asyncio.sleep(0.001)
