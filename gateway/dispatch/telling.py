@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from heapq import nsmallest
 
 from gateway.clock import Clock
 from gateway.config.settings import Settings
@@ -31,6 +32,9 @@ from gateway.spool.spool import Spool
 
 GATHER = 300.0
 """Seconds for which failures are gathered while mail is being sent; when none is, they are told at once."""
+
+AT_ONCE = 1000
+"""Messages whose records are in memory at one time while their reports are made."""
 
 AGAIN = 30.0
 """Seconds until what the disk refused is tried again."""
@@ -137,7 +141,10 @@ class Teller:
                 self._changed.clear()
                 continue
             await self._tell()
-        await self._tell()
+        while self._seconds_left() is not None:
+            await self._tell()
+            if self._again_at is not None:
+                break  # the disk refuses
 
     async def close(self, running: asyncio.Task[None]) -> None:
         """Tell what there is, without waiting for more; what the disk refuses is told by the next start."""
@@ -155,14 +162,14 @@ class Teller:
 
     async def _tell(self) -> None:
         """One round. What is noted meanwhile is the next round's."""
-        untold, self._untold = self._untold, {}
-        delayed, self._delayed = self._delayed, {}
+        untold, self._untold = _first(self._untold)
+        delayed, self._delayed = _first(self._delayed)
         groups = _Groups()
         left: set[str] = set()
         try:
-            for item in sorted(delayed):  # IDs of one spool sort by age
+            for item in delayed:
                 await self._gather_late(item, groups)
-            for item in sorted(untold):
+            for item in untold:
                 if not await self._gather(item, groups):
                     left.add(item)
             for group in groups.all:
@@ -304,3 +311,11 @@ class Teller:
 
 def _at(record: Record, places: Sequence[int]) -> list[RecipientRecord]:
     return [record.recipients[place] for place in places]
+
+
+def _first(noted: dict[str, None]) -> tuple[list[str], dict[str, None]]:
+    """The oldest of them, for this round, and the rest. IDs of one spool sort by age."""
+    oldest = nsmallest(AT_ONCE, noted)
+    for item in oldest:
+        del noted[item]
+    return oldest, noted

@@ -363,3 +363,19 @@ def test_removals_of_one_sender_are_one_report(tmp_path: Path) -> None:
         ]
 
     check(tmp_path, body)
+
+
+def test_many_are_told_in_rounds_so_that_their_records_are_not_in_memory_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "AT_ONCE", 3)
+
+    async def body(house: Telling) -> None:
+        sent = [await house.hand_in() for _ in range(8)]
+        for item in sent:
+            await house.settle(item, QUOTA)
+        await tell(house)
+        assert [len((r.report_for or "").split()) for r, _ in await house.reports()] == [3, 3, 2]
+        assert len(house.spool.entries) == 3
+
+    check(tmp_path, body)
