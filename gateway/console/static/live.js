@@ -3,11 +3,10 @@
 // Milliseconds. A stream that said nothing at all for PATIENCE, or nothing more for SILENCE, does not come through.
 const PATIENCE = 8000, SILENCE = 150000, POLL_EVERY = 10000, POLL_SELDOM = 30000, STREAM_AGAIN = 60000;
 
-let stream = null, again = null, lastRead = 0, heard = 0, watching = 0, retry = 0, polling = null, pollAfter = POLL_EVERY, gap = false;
+let stream = null, again = null, lastRead = 0, heard = 0, watching = 0, polling = null, pollAfter = POLL_EVERY, gap = false;
 
 function listen() {
   clearTimeout(watching);
-  clearTimeout(retry);
   if (stream) stream.close();
   stream = new EventSource("/api/v1/events");
   const on = (name, work) => stream.addEventListener(name, (event) => {
@@ -33,7 +32,7 @@ function listen() {
     gap = true;
     heard = 0;
     if (!polling) setLive("Reconnecting…", "off");
-    if (stream.readyState === EventSource.CLOSED && !polling) retry = setTimeout(listen, 3000);
+    if (stream.readyState === EventSource.CLOSED) poll(); // refused, not lost: asking tells why, be it that nobody is signed in
   };
   // Nothing came: somebody between us keeps the stream to himself, or it is dead. The page asks instead, and says so.
   const opened = performance.now();
@@ -51,7 +50,7 @@ const lastSession = () => (S.standing.overview.sessions.length ? S.standing.over
 // One read after the other, none while nobody sees the page; each minute or so the stream is tried again.
 function poll() {
   stream.close();
-  clearTimeout(retry);
+  clearTimeout(watching);
   gap = true;
   if (polling) return;
   let next = performance.now() + STREAM_AGAIN;

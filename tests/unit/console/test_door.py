@@ -14,6 +14,7 @@ from gateway.console.accounts import Accounts
 from gateway.console.door import Door, Wait, host_name
 from gateway.console.sessions import IDLE, LONGEST, MOST, SessionBook
 from gateway.console.throttle import FREE, Throttle
+from gateway.console.throttle import LONGEST as LONGEST_PAUSE
 from gateway.console.tokens import FORM_SECONDS, FormTokens, masked, unmasks
 from gateway.control.accounts import STATE, with_account
 from gateway.mail.password import make_hash
@@ -253,7 +254,9 @@ def test_w07_what_a_browser_says_of_a_requests_origin_counts(headers: dict[str, 
 def test_a_wrong_password_said_again_is_no_guess_and_keeps_nobody_out() -> None:
     async def body() -> None:
         clock = FakeClock()
-        made = door(clock, with_account(None, "operator", make_hash("right enough")))
+        saved = [with_account(None, "operator", make_hash("right enough"))]
+        made = door(clock, saved[0])
+        made.accounts._load = lambda name: saved[0]
         for _ in range(FREE + 5):
             assert await made.who(basic("operator", "wrong"), "192.0.2.1") is None
         assert await made.who(basic("operator", "right enough"), "192.0.2.1") is not None
@@ -262,7 +265,10 @@ def test_a_wrong_password_said_again_is_no_guess_and_keeps_nobody_out() -> None:
         assert await made.who(basic("operator", "one more"), "192.0.2.2") is None
         with pytest.raises(Wait):
             await made.who(basic("operator", "another"), "192.0.2.2")
+        saved[0] = with_account(None, "operator", make_hash("wrong"))
         made.passwords_changed("operator")
+        clock.advance(LONGEST_PAUSE)
+        assert await made.who(basic("operator", "wrong"), "192.0.2.1") is not None
         made.close()
 
     asyncio.run(body())
