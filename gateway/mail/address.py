@@ -153,4 +153,4 @@ def fold_domain(domain: str) -> str:
     No other letters are folded: among them are some whose small form is an ASCII letter (the Kelvin sign), and an address
     is not to be taken for one that it is not.
     """
-    return domain.translate(_SMALL)
+    return domain.lower() if domain.isascii() else domain.translate(_SMALL)

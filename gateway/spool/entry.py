@@ -87,7 +87,7 @@ class Entry:
         self.doubt = record.doubt is not None
         pending = record.pending
         self.inside = any(r.inside for r in pending)
-        self._follow_outside([r for r in pending if not r.inside])
+        self._follow_outside([r for r in pending if not r.inside] if self.inside else pending)
         self.untold = len(pending) < len(record.recipients) and bool(record.untold)
         self.inside_due = record.inside_due
 
@@ -97,13 +97,22 @@ class Entry:
         for recipient in pending:
             domain = domain_of(recipient.address)
             if domain not in dues and len(dues) < MOST_DOMAINS:
-                dues[intern(domain)] = recipient.due
+                dues[domain] = recipient.due
         domains = tuple(dues)
-        if len(_known) >= _MOST_KNOWN:
-            _known.clear()
-        self.domains = _known.setdefault(domains, domains)
-        self.dues = tuple(dues.values()) if any(due is not None for due in dues.values()) else None
+        self.domains = _known.get(domains) or _keep(domains)
+        self.dues = None
+        for due in dues.values():
+            if due is not None:
+                self.dues = tuple(dues.values())
+                break
 
     @property
     def tried(self) -> bool:
         return self.tries > 0
+
+
+def _keep(domains: tuple[str, ...]) -> tuple[str, ...]:
+    if len(_known) >= _MOST_KNOWN:
+        _known.clear()
+    shared = tuple(map(intern, domains))
+    return _known.setdefault(shared, shared)
