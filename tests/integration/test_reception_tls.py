@@ -212,6 +212,8 @@ def test_s45_after_twenty_wrong_passwords_the_address_is_blocked_for_ten_minutes
         ("AUTH PLAIN " + base64.b64encode(b"\0\0\0").decode(), (501,)),
         ("AUTH PLAIN " + base64.b64encode(b"ab").decode(), (501,)),
         ("AUTH PLAIN a b", (501,)),
+        ("AUTH PLAIN " + plain("", "brno", "right") + "!", (501,)),
+        ("AUTH PLAIN " + plain("", "brno", "right").replace("=", ""), (501,)),
         ("AUTH PLAIN " + "A" * 20000, (500,)),
         ("AUTH PLAIN " + "A" * 12000, (501,)),
     ],
