@@ -80,7 +80,7 @@ class SessionEnd:
 
     done         all that was offered was sent, or the relay closed an idle connection
     unreachable  no connection, or no greeting
-    refused      the greeting, EHLO or HELO was answered 4xx or 5xx
+    refused      the greeting, EHLO or HELO was answered 4xx or 5xx, or AUTH 4xx
     tls, auth    encryption or signing in failed, or was not offered where it is required; nothing was sent
     busy         421
     slow         it refused several messages for now because we send too much or too fast

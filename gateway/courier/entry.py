@@ -136,7 +136,7 @@ class Door:
             if implicit and isinstance(cause, ssl.SSLError):
                 raise TlsFailed(failure_in_words(cause)) from exc
             if implicit and isinstance(cause, ConnectionAbortedError | TimeoutError):
-                raise NoEntry("tls", f"{relay.host} {failure_in_words(cause)}", reached=False) from exc
+                raise NoEntry("unreachable", f"{relay.host} {failure_in_words(cause)}", reached=False) from exc
             if isinstance(exc, TimeoutError):
                 said = "accepts the connection and then says nothing"
             else:
@@ -192,7 +192,8 @@ class Door:
                 raise NoEntry("broken", f"{self.relay.host} {text}; the next session does without") from exc
             if isinstance(exc, ssl.SSLError):
                 raise TlsFailed(text) from exc
-            raise NoEntry("tls", f"{self.relay.host} {text}") from exc
+            # Cut or silent in the middle of the handshake: what a line does that breaks, and no fault of our set-up.
+            raise NoEntry("broken", f"{self.relay.host} {text}") from exc
         if response.code == 421:
             self._turned_away(response.code, response.message, "turns us away")
         if response.code != 220:
@@ -226,7 +227,7 @@ class Door:
                 self._turned_away(exc.code, exc.message, "turns us away")
             if reply.is_permanent:
                 raise NoEntry("auth", f"{host} refuses our login ({reply})", reply, alarm=True) from None
-            raise NoEntry("auth", f"{host} cannot check our login now ({reply})", reply) from None
+            raise NoEntry("refused", f"{host} cannot check our login now ({reply})", reply) from None
         except (aiosmtplib.SMTPException, OSError, ValueError) as exc:
             self._broke(wire, exc)
 
