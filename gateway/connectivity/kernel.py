@@ -18,6 +18,9 @@ _RTF_UP, _RTF_REJECT = 0x1, 0x200
 _SIOCGIFADDR = 0x8915
 _MAX_FILE = 1 << 20
 
+ANYWHERE = "192.0.2.53"
+"""An address that nobody has (RFC 5737): its route is the default route."""
+
 
 @dataclass(frozen=True, slots=True)
 class Interface:
@@ -54,14 +57,18 @@ class Kernel(Protocol):
         """Addresses of a host name that this machine knows without asking anybody (its hosts file)."""
         ...
 
+    def nameservers(self) -> tuple[str, ...]:
+        """Addresses by whose routes questions for names leave this machine."""
+        ...
+
 
 class LinuxKernel:
     """The real one. Nothing here waits for the network."""
 
-    __slots__ = ("_hosts",)
+    __slots__ = ("_hosts", "_resolver")
 
-    def __init__(self, hosts: Path = Path("/etc/hosts")) -> None:
-        self._hosts = hosts
+    def __init__(self, hosts: Path = Path("/etc/hosts"), resolver: Path = Path("/etc/resolv.conf")) -> None:
+        self._hosts, self._resolver = hosts, resolver
 
     def facts(self) -> KernelFacts:
         try:
@@ -96,6 +103,12 @@ class LinuxKernel:
         if not found and host.lower() == "localhost":
             return ("127.0.0.1",)
         return tuple(found)
+
+    def nameservers(self) -> tuple[str, ...]:
+        """As resolv.conf(5) names them; one on this machine (systemd-resolved, dnsmasq) asks on by the default route."""
+        lines = (line.split() for line in _lines(str(self._resolver)))
+        named = [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver" and _is_address(words[1])]
+        return tuple(ANYWHERE if ipaddress.ip_address(address).is_loopback else address for address in named[:3])
 
 
 def _is_address(text: str) -> bool:

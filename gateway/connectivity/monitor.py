@@ -18,6 +18,7 @@ from gateway.connectivity.devices import DeviceFacts
 from gateway.connectivity.hysteresis import Belief, Sign
 from gateway.connectivity.judge import DEFAULT, judge_line
 from gateway.connectivity.kernel import Kernel, LinuxKernel
+from gateway.connectivity.names import SocketAddress
 from gateway.connectivity.netlink import KernelEvents
 from gateway.connectivity.probe import Probed, Question, probe
 from gateway.connectivity.state import LinkState
@@ -83,6 +84,7 @@ class Monitor:
         self._devices = devices(self._judge_all) if devices is not None else None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._wakes: dict[str, asyncio.Event] = {}
+        self._addresses: dict[str, tuple[SocketAddress, ...]] = {}  # of relays that were asked, by host
         self._timer: asyncio.TimerHandle | None = None
         self._deaf: asyncio.Task[None] | None = None
         self._started = False
@@ -311,11 +313,20 @@ class Monitor:
         for relay in watch.relays:
             # A certificate costs a handshake: asked for where an answer would be news, and may be somebody else's.
             is_news = watch.belief(relay.name) is not Belief.ANSWERS or relay.name in watch.doubted
-            question = Question(relay, self._settings.hostname, interface, certificate=is_news)
+            question = Question(
+                relay,
+                self._settings.hostname,
+                interface,
+                certificate=is_news,
+                known=self._addresses.get(relay.host, ()),
+                may_look_up=self._may_look_up(),
+            )
             try:
                 probed = await self._prober(question)
                 failed = probed.failed
                 self._on_probed(settings.name, probed.octets)
+                if probed.addresses:
+                    self._addresses[relay.host] = probed.addresses
             except Exception as exc:  # the top of a worker's loop: a probe that breaks is a probe that failed
                 failed = f"{relay.host} could not be asked ({type(exc).__name__}: {exc})"
             if not watch.state.up:
@@ -327,6 +338,12 @@ class Monitor:
             self._judge_all()
             if failed is None:
                 return
+
+    def _may_look_up(self) -> bool:
+        """The question for a name is a packet, too, and may leave by another line than the probe: not by one that costs (DESIGN
+        section 6, Silence)."""
+        costly = {watch.device for watch in self._watches.values() if watch.state.up and watch.kind != "permanent"}
+        return not costly or not any(self._kernel.route(server) in costly for server in self._kernel.nameservers())
 
     # -- parts ----------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,15 @@ _slots = threading.BoundedSemaphore(MAX_LOOKUPS)
 SocketAddress = tuple[int, tuple[Any, ...]]  # family, and what connect takes
 
 
+def is_literal(host: str) -> bool:
+    """Is it an address itself, so that nobody need be asked?"""
+    try:
+        ipaddress.ip_address(host.removeprefix("[").removesuffix("]").partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
 async def addresses_of(host: str, port: int) -> list[SocketAddress]:
     """In the resolver's order, at most MAX_ADDRESSES; an address literal is itself. Raises OSError or UnicodeError.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 import struct
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 
 from gateway.config.settings import RelaySettings
 from gateway.connectivity.ledger import wire_octets
-from gateway.connectivity.names import addresses_of
+from gateway.connectivity.names import SocketAddress, addresses_of, is_literal
 
 TIMEOUT = 20.0
 """Seconds for the whole probe."""
@@ -35,22 +36,27 @@ _LONGEST_LINE = 4096
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`interface`: the one to use, None for whatever the kernel takes. `certificate`: look at the relay's, too."""
+    """`interface`: the one to use, None for whatever the kernel takes. `certificate`: look at the relay's, too. `known`: its
+    addresses as last looked up; where it may not be looked up (`may_look_up`), or nobody answers, they must do."""
 
     relay: RelaySettings
     hostname: str
     interface: str | None = None
     certificate: bool = False
+    known: tuple[SocketAddress, ...] = ()
+    may_look_up: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Probed:
     """`failed`: None if the relay answered as a mail server does, else one sentence that says what happened instead.
 
-    `octets`: on the line both ways, with headers, as the kernel counts them; looking up the name is not among them."""
+    `octets`: on the line both ways, with headers, as the kernel counts them; looking up the name is not among them.
+    `addresses`: of the relay, as they were used."""
 
     failed: str | None
     octets: int = 0
+    addresses: tuple[SocketAddress, ...] = ()
 
 
 class _Answer(Exception):
@@ -58,10 +64,11 @@ class _Answer(Exception):
 
 
 class _Spent:
-    """Octets of the connections of one probe; each is added just before it is closed."""
+    """Octets of the connections of one probe, each added just before it is closed; and the addresses that were tried."""
 
     def __init__(self) -> None:
         self.octets = 0
+        self.addresses: tuple[SocketAddress, ...] = ()
 
     def add(self, sock: socket.socket) -> None:
         try:
@@ -78,7 +85,7 @@ async def probe(question: Question, timeout: float = TIMEOUT) -> Probed:
     """Ask once; never raises for what the relay or the line does."""
     spent = _Spent()
     failed = await _ask(question, timeout, spent)
-    return Probed(failed, spent.octets)
+    return Probed(failed, spent.octets, spent.addresses)
 
 
 async def _ask(question: Question, timeout: float, spent: _Spent) -> str | None:
@@ -96,13 +103,16 @@ async def _ask(question: Question, timeout: float, spent: _Spent) -> str | None:
     except _Answer as exc:
         return f"{host} {exc}"
     except (OSError, UnicodeError) as exc:
-        return f"{host} does not answer ({getattr(exc, 'strerror', None) or exc})"
+        number = exc.errno or 0 if isinstance(exc, OSError) else 0
+        words = os.strerror(number).lower() if number > 0 else getattr(exc, "strerror", None) or exc
+        return f"{host} does not answer ({words})"
 
 
 async def _probe(question: Question, spent: _Spent) -> None:
     relay = question.relay
     context = _context(relay) if relay.tls == "implicit" else None
-    sock = await _connect(relay.host, relay.port, question.interface, spent)
+    spent.addresses = await _addresses(question)
+    sock = await _connect(relay.host, spent.addresses, question.interface, spent)
     try:
         reader, writer = await asyncio.open_connection(
             sock=sock, ssl=context, server_hostname=_name(relay) if context else None, limit=_LONGEST_LINE
@@ -157,10 +167,27 @@ def _name(relay: RelaySettings) -> str:
     return relay.host.removeprefix("[").removesuffix("]")
 
 
-async def _connect(host: str, port: int, interface: str | None, spent: _Spent) -> socket.socket:
+async def _addresses(question: Question) -> tuple[SocketAddress, ...]:
+    relay = question.relay
+    if question.may_look_up or is_literal(relay.host):
+        try:
+            return tuple(await addresses_of(relay.host, relay.port))
+        except (OSError, UnicodeError):
+            if not question.known:
+                raise
+    elif not question.known:
+        raise _Answer(
+            "is not asked: its address is not known, and the question for it would leave by a line that costs"
+        )
+    return question.known
+
+
+async def _connect(
+    host: str, addresses: tuple[SocketAddress, ...], interface: str | None, spent: _Spent
+) -> socket.socket:
     loop = asyncio.get_running_loop()
     failure: OSError | None = None
-    for family, address in await addresses_of(host, port):
+    for family, address in addresses:
         sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             if interface is not None:

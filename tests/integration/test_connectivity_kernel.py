@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.connectivity import host, kernel, names, rtnetlink
-from gateway.connectivity.kernel import Kernel, LinuxKernel
+from gateway.connectivity.kernel import ANYWHERE, Kernel, LinuxKernel
 from gateway.connectivity.netlink import KernelEvents
 from tests.support.fakekernel import FakeKernel
 
@@ -131,3 +131,14 @@ def test_counters_and_memory_are_there_for_the_status() -> None:
     assert host.interface_octets("no-such0") is None
     assert host.own_memory() > 1_000_000
     assert kernel.KernelFacts().has_carrier("lo") is False
+
+
+def test_questions_for_names_leave_by_the_servers_routes_and_those_of_a_local_one_by_the_default(
+    tmp_path: Path,
+) -> None:
+    resolver = tmp_path / "resolv.conf"
+    resolver.write_text(
+        "# made by hand\nsearch example\nnameserver 127.0.0.53\nnameserver 10.1.0.1\nnameserver nonsense\n"
+    )
+    assert LinuxKernel(resolver=resolver).nameservers() == (ANYWHERE, "10.1.0.1")
+    assert LinuxKernel(resolver=tmp_path / "none").nameservers() == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -107,6 +108,30 @@ def test_an_interface_that_is_gone_is_told() -> None:
     told = asyncio.run(probe(Question(replace(PLAIN, port=1), "gw.example", interface="gone0"), 5.0)).failed
     assert told is not None
     assert "does not answer" in told
+
+
+def test_a_relay_that_may_not_be_looked_up_is_asked_where_it_was_last_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_look_up(*_: object, **__: object) -> None:
+        raise AssertionError("looked up")
+
+    monkeypatch.setattr("socket.getaddrinfo", no_look_up)
+    nobody = Question(replace(PLAIN, host="smtp.hq.example"), "gw.example", may_look_up=False)
+    told = asyncio.run(probe(nobody, 5.0))
+    assert told.failed is not None
+    assert told.failed.startswith("smtp.hq.example is not asked")
+    there = replace(nobody, known=((socket.AF_INET, ("127.0.0.1", 1)),))
+    told = asyncio.run(probe(there, 5.0))
+    assert told.failed == "smtp.hq.example does not answer (connection refused)"
+    assert told.addresses == there.known
+
+
+def test_a_name_service_that_does_not_answer_leaves_what_was_known() -> None:
+    known = ((socket.AF_INET, ("127.0.0.1", 1)),)
+    told = asyncio.run(probe(Question(replace(PLAIN, host="no-such-host.invalid"), "gw.example", known=known), 5.0))
+    assert told.failed is not None
+    assert "connection refused" in told.failed
 
 
 def starting_tls(context: ssl.SSLContext) -> Talk:

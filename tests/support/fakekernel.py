@@ -17,6 +17,7 @@ class FakeKernel:
         self._defaults: set[str] = set()
         self._routes: dict[str, str] = {"127.0.0.1": "lo", "::1": "lo"}
         self.hosts: dict[str, tuple[str, ...]] = {"localhost": ("127.0.0.1",)}
+        self.servers: tuple[str, ...] = ()
         self.listeners: list[Callable[[], None]] = []
         self.is_silent = False
 
@@ -32,6 +33,9 @@ class FakeKernel:
 
     def known_addresses(self, host: str) -> tuple[str, ...]:
         return self.hosts.get(host, ())
+
+    def nameservers(self) -> tuple[str, ...]:
+        return self.servers
 
     def events(self, on_change: Callable[[], None]) -> FakeEvents:
         """For the monitor's argument `events`."""

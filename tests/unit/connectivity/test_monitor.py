@@ -14,6 +14,7 @@ from gateway.config.settings import LinkSettings, RelaySettings, Settings
 from gateway.connectivity.devices import DeviceFacts
 from gateway.connectivity.kernel import KernelFacts
 from gateway.connectivity.monitor import Monitor
+from gateway.connectivity.names import SocketAddress
 from gateway.connectivity.probe import Probed, Question
 from gateway.connectivity.state import LinkState
 from gateway.events import Alarm, Event, Journal, LinkChanged
@@ -25,6 +26,7 @@ ISP = RelaySettings("isp", "192.0.2.26")
 DSL = LinkSettings("dsl", "eth0")
 PROBED = LinkSettings("dsl", "eth0", probe=60.0)
 LTE = LinkSettings("lte", "wwan0", "metered")
+HERE: tuple[SocketAddress, ...] = ((2, ("192.0.2.25", 25)),)
 
 
 def settings(*links: LinkSettings, relays: tuple[RelaySettings, ...] = (HQ,)) -> Settings:
@@ -93,7 +95,7 @@ class Office:
 
     async def probe(self, question: Question) -> Probed:
         self.asked.append(question)
-        return Probed(self.answers(question), 700)
+        return Probed(self.answers(question), 700, HERE)
 
     @property
     def state(self) -> LinkState:
@@ -444,6 +446,31 @@ def test_on_a_link_that_is_not_probed_whoever_answered_has_answered() -> None:
         office.monitor.session_doubted("dsl", "hq")
         assert office.state.usable
         assert office.state.relay_answers
+
+    run(office, body)
+
+
+def test_a_name_is_not_looked_up_by_a_line_that_costs_and_what_was_known_must_do() -> None:
+    named = RelaySettings("hq", "smtp.hq.example")
+    office = Office(PROBED, LTE, relays=(named,))
+    office.kernel.servers = ("10.64.0.1",)
+    office.kernel.route_over("10.64.0.1", "eth0")
+    office.kernel.add("wwan0", "10.64.0.2", default=False)
+    office.kernel.default_route("wwan0", True)
+
+    async def body() -> None:
+        await until(lambda: office.state.usable)
+        assert office.asked[0].may_look_up
+        assert office.asked[0].known == ()
+        office.kernel.route_over("10.64.0.1", "wwan0")
+        office.monitor.link_event("eth0", "up")
+        await until(lambda: len(office.asked) == 2)
+        assert not office.asked[1].may_look_up
+        assert office.asked[1].known == HERE
+        office.kernel.carrier("wwan0", False)
+        office.monitor.link_event("eth0", "up")
+        await until(lambda: len(office.asked) == 3)
+        assert office.asked[2].may_look_up
 
     run(office, body)
 
