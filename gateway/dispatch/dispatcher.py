@@ -129,6 +129,7 @@ class Dispatcher:
         self.meter.links_are(monitor.states)
         self.sessions = Sessions(self, spool, self._settler, monitor, run_session, clock, journal, grace, self.meter)
         self._links_up = {state.name for state in monitor.states if state.up}
+        self._links_usable: set[str] = set()
         self._wishes: dict[str, Wish] = {}
         self.calls = make_calls(
             settings.links,
@@ -459,6 +460,10 @@ class Dispatcher:
                 self.sessions.troubles.another_line()
             self.line_is_back()
         self._links_up = up
+        usable = {state.name for state in self._monitor.states if state.kind == "permanent" and state.usable}
+        if usable - self._links_usable:
+            self.sessions.line_is_usable_again()
+        self._links_usable = usable
         self.reconsider()
 
     def line_is_back(self) -> None:

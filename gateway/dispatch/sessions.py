@@ -118,6 +118,7 @@ class Sessions:
         self.speeds_unsaved = False
         self._quick_again = False
         self.offers: dict[str, Capabilities] = {}  # by relay, what its last greeting offered
+        self._met_another: set[str] = set()  # relays in whose place somebody else answered, perhaps
         self.suspects: set[str] = (
             set()
         )  # refused with 5.7.x when first in a session (P9), or often broken: others go first
@@ -395,10 +396,17 @@ class Sessions:
         if end.why in ("unreachable", "broken"):
             self._monitor.session_failed(lane.link, relay, end.text, trouble.until)
         elif end.why == "tls":
+            self._met_another.add(relay)
             self._monitor.session_doubted(lane.link, relay)
         else:
             self._monitor.session_succeeded(lane.link, relay)
         self._director.reconsider()
+
+    def line_is_usable_again(self) -> None:
+        """Probes were satisfied with the certificate: a portal that stood between is gone, and its trouble with it."""
+        for relay in self._met_another:
+            self.troubles.waive(relay)
+        self._met_another.clear()
 
     def looped(self, item: str) -> bool:
         """What we sent under this ID came straight to our own door: its relay is this gateway (CASES C26). The message is held,

@@ -366,5 +366,9 @@ def test_a_session_that_met_another_certificate_makes_the_monitor_look_at_it(
             house.run()
             await house.until(lambda: told)
             assert told == [("default", "isp")]
+            await house.until(lambda: "isp" in house.dispatcher.sessions.troubles.now)
+            assert house.courier.started == 1
+            house.dispatcher.links_changed()  # usable: whoever looked at the certificate is satisfied with it
+            await house.until(lambda: house.has_started(2))
 
     asyncio.run(check())
