@@ -147,3 +147,27 @@ def test_a_failing_message_does_not_stand_before_the_others(tmp_path: Path) -> N
 
     first = ""
     asyncio.run(check())
+
+
+def test_c29_a_relay_that_allows_one_connection_keeps_that_and_is_no_trouble(tmp_path: Path) -> None:
+    refused = SessionEnd("busy", "the relay is busy (421 4.7.0 too many connections)", reached=True)
+
+    async def script(number: int, feed: Feed) -> SessionEnd:
+        if courier.running > 1:
+            return refused
+        while (shipment := await feed.take(OFFERS)) is not None:
+            await asyncio.sleep(0)
+            feed.settle(shipment.id, [TAKEN])
+        return DONE
+
+    async def check() -> None:
+        async with a_branch(tmp_path, courier=courier) as branch:
+            for _ in range(100):
+                await branch.hand_in()
+            branch.start()
+            await branch.empty()
+            assert not branch.dispatcher.sessions.troubles.now
+            assert 1 < courier.started <= 3, "further ones were tried once"
+
+    courier = FakeCourier(script, useful=3)
+    asyncio.run(check())
