@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.console import ConsoleGateway
+from tests.support.evening import evening_zone, weekday_of_this_week
 from tests.support.gateway import eventually, letter
 from tests.support.relaythread import RelayThread
 
@@ -20,9 +21,11 @@ classes:
 queue: {retry_interval: 30 min}
 """
 
-SCHEDULE = """\
+ZONE = evening_zone()
+
+SCHEDULE = f"""\
 # Branch Brno. LTE stick, 1 GB a month.
-timezone: Europe/Prague
+timezone: {ZONE}
 windows:
   - name: Morning
     days: mon-fri
@@ -51,16 +54,15 @@ windows:
     open: 09:00-09:30
 
   - name: Night
-    days: sun-thu
     open: 22:00-05:00   # ends next morning
     send: all
 
 exceptions:
   - name: Provider works on the line
-    dates: 2026-11-26
+    dates: {weekday_of_this_week(3, ZONE)}
     closed: 22:00-24:00
   - name: Stocktaking
-    dates: 2026-11-28
+    dates: {weekday_of_this_week(5, ZONE)}
     extra:
       - open: 14:00-18:00
         send: all

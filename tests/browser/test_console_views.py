@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import SIZES
-from tests.browser.office import SCHEDULE, fill, office
+from tests.browser.office import SCHEDULE, ZONE, fill, office
 from tests.support.console import PASSWORD, ConsoleGateway
+from tests.support.evening import weekday_of_this_week
 from tests.support.gateway import eventually, letter
 from tests.support.relaythread import RelayThread
 
@@ -122,7 +123,8 @@ def test_a_window_picked_in_the_week_is_marked_in_the_file_and_the_other_way_rou
     assert "name: Working hours" in page.inner_text("#yaml .hl >> nth=0")
     assert page.locator("#wk .bandb.on").count() == 5
     page.get_by_role("button", name="The next week").click()
-    eventually(lambda: "30 November" in page.inner_text("#weekdates"), "the next week")
+    monday = weekday_of_this_week(7, ZONE)
+    eventually(lambda: f"{monday.day} {monday:%B}" in page.inner_text("#weekdates"), "the next week")
     page.get_by_role("button", name="This week").click()
     page.wait_for_selector("#wk .today")
     assert "Provider works on the line" in page.inner_html("#wk")

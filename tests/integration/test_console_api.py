@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 
 from tests.support.console import PASSWORD, ConsoleGateway
+from tests.support.evening import evening_zone
 from tests.support.gateway import eventually, letter
 from tests.support.relaythread import RelayThread
 
 PHASES = "examples,coverage,fuzzing" if os.environ.get("TIDEGATE_LONG") else "examples,coverage"
 """Requests that cover the document; with TIDEGATE_LONG=1 also ten random ones to each operation."""
 
-SCHEDULE = """\
-timezone: Europe/Prague
+SCHEDULE = f"""\
+timezone: {evening_zone()}
 windows:
   - name: Day
     days: mon-fri
@@ -227,7 +228,7 @@ def test_an_address_that_is_taken_is_an_alarm_and_mail_goes_on(tmp_path: Path) -
         taken.listen()
         port = taken.getsockname()[1]
         with Gateway(tmp_path, f"console: {{address: 127.0.0.1:{port}}}\nmode: offline\n") as gateway:
-            assert gateway.logged("alarm", "about=console", "cannot listen")
+            eventually(lambda: gateway.logged("alarm", "about=console", "cannot listen"), "it is told")
             assert gateway.hand_in(letter())
 
 

@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.console import PASSWORD, Browser, ConsoleGateway, Events, raw
+from tests.support.evening import evening_zone
 from tests.support.gateway import eventually, letter
 from tests.support.relay import Say
 from tests.support.relaythread import RelayThread
 from tests.support.servertls import make_listener_certificate
 
-SCHEDULE = "timezone: UTC\nwindows:\n  - {name: Night, open: '22:00-05:00'}\n"
+SCHEDULE = f"timezone: {evening_zone()}\nwindows:\n  - {{name: Night, open: '22:00-05:00'}}\n"
 MARKUP = '<script>alert(1)</script>"><svg onload=alert(2)><img src=x onerror=alert(3)>'
 
 

@@ -50,9 +50,11 @@ async function sendQueue() {
   const more = forced.going - plain.going, { overview } = S.standing;
   const outside = overview.mode.now === "offline" && !overview.open.length;
   const text = !forced.going ? `Nothing can leave now: ${forced.why || plain.why || "the queue is empty"}.` : outside ? (forced.calls ? `No window is open and the line is down. This calls ${forced.link}.` : "No window is open. This starts a session by hand, over a link that is up.") : "This starts a session now.";
+  const only = !plain.going && forced.going > 0; // nothing goes unless limits are set aside
+  const cost = h("div", {}, costs(only ? forced : plain));
   dialog(outside ? "Send now, outside a window?" : "Send the queue now?", [
-    h("p", {}, text), costs(plain),
-    more > 0 && h("label", { class: "opt" }, h("input", { type: "checkbox", name: "force" }), b("Also send what limits hold back"), h("span", { class: "muted" }, `${more}, ${size(forced.going_octets - plain.going_octets)}`), h("small", {}, "Class, size, and Next Try do not count, once.")),
+    h("p", {}, text, only && plain.why && ` By itself nothing would leave: ${plain.why}.`), cost,
+    more > 0 && h("label", { class: "opt" }, h("input", { type: "checkbox", name: "force", checked: only, onchange: (event) => cost.replaceChildren(costs(event.target.checked ? forced : plain)) }), b("Also send what limits hold back"), h("span", { class: "muted" }, `${more}, ${size(forced.going_octets - plain.going_octets)}`), h("small", {}, "Class, size, and Next Try do not count, once.")),
     plain.messages > forced.going && forced.why && h("p", {}, `${plural(plain.messages - forced.going, "message")} cannot leave: ${forced.why}.`),
   ], [cancel(outside && whenMailLeaves() ? `Wait for ${clock(whenMailLeaves().at)}` : "Cancel"), forced.going > 0 && confirm_("Send", "pri", "send")], (value, form) => {
     if (value === "ok") doing(async () => toast(capital((await call("POST", "/send", { force: Boolean(form.get("force")), now: forced.calls })).text) + "."));
