@@ -102,7 +102,7 @@ def test_link_up_and_down_by_hand_and_a_crash_that_leaves_it_up(
     def body() -> None:
         with Gateway(tmp_path / "gw", modem(tmp_path) + RELAYS, "timezone: UTC\n") as gateway:
             assert gateway.json("link", "up", "modem")[0]["up"] is True
-            assert gateway.run("link", "down", "nosuch").returncode == 64
+            assert gateway.run("link", "down", "nosuch").returncode == 66
             assert gateway.json("link", "down", "modem")[0]["up"] is False
             assert gateway.run("link", "down", "modem").returncode == 75
             assert gateway.run("link", "up", "modem").returncode == 0
