@@ -12,7 +12,9 @@ from gateway.config.settings import AcceptSettings
 from gateway.errors import SpoolError, SpoolFull
 from gateway.events import Alarm, Received
 from gateway.mail.envelope import Recipient
-from gateway.reception.host import RelayOffers
+from gateway.reception.host import RECEIVE_OCTETS, RelayOffers
+from gateway.reception.inbox import HIGH_WATER
+from gateway.reception.session import Session
 from gateway.reception.timers import ReceptionTimers
 from tests.support.clock import FakeClock
 from tests.support.fakespool import FakeSpool
@@ -264,6 +266,40 @@ def test_s69_a_stop_in_any_state_is_421_or_250_and_stored(state: str) -> None:
             await client.close()
             await stopping
             assert len(spool.stored) == (1 if state == "committing" else 0)
+
+    asyncio.run(body())
+
+
+def test_s69_what_is_under_way_at_a_stop_is_finished_and_what_is_pipelined_behind_it_not_begun() -> None:
+    async def body() -> None:
+        async with open_door() as door:
+            client = await in_data(door)
+            await client.send(b"first\r\n")
+            stopping = asyncio.create_task(door.reception.stop(5))
+            await asyncio.sleep(0)
+            await client.send(b".\r\nMAIL FROM:<a@b.c>\r\nRCPT TO:<d@e.f>\r\nDATA\r\nsecond\r\n.\r\n")
+            assert [(await client.answer()).code, (await client.answer()).code] == [250, 421]
+            await client.close()
+            await stopping
+            assert [item.body for item in door.spool.stored] == [b"first\r\n"]
+
+    asyncio.run(body())
+
+
+def test_what_a_client_sends_while_its_message_is_made_safe_is_kept_within_a_bound() -> None:
+    async def body() -> None:
+        spool = FakeSpool(gate=asyncio.Event())
+        async with open_door(spool=spool) as door:
+            client = await in_data(door)
+            client.writer.write(b"x\r\n.\r\n" + b"NOOP\r\n" * 2_000_000)
+            await door.until(lambda: spool.committing == 1)
+            [session] = [guest for guest in door.reception.guests.present if isinstance(guest, Session)]
+            await door.until(lambda: session.transport is not None and not session.transport.is_reading())
+            assert len(session.inbox.buffer) <= HIGH_WATER + RECEIVE_OCTETS
+            assert spool.gate is not None
+            spool.gate.set()
+            assert (await client.answer()).code == 250
+            client.reset()
 
     asyncio.run(body())
 
