@@ -136,6 +136,7 @@ async def _behind(
         _leave(door.wire, memory)
     traffic = door.wire.last_traffic if door.wire is not None else None
     counted = traffic or Traffic(0, 0, 0, 0, 0.0)
+    aside = door.wire.segments_aside if door.wire is not None else (0, 0)
     return SessionEnd(
         why=why,
         text=text,
@@ -147,8 +148,8 @@ async def _behind(
         alarm=alarm,
         offers=offers,
         line_works=door.wire is not None and door.wire.line_works,
-        segments_out=counted.segments_out,
-        segments_in=counted.segments_in,
+        segments_out=counted.segments_out + aside[0],
+        segments_in=counted.segments_in + aside[1],
         resent=counted.resent,
         ip_version=6 if door.wire is not None and door.wire.is_ipv6 else 4,
     )
@@ -195,7 +196,7 @@ def _probe_of(wire: Wire, interface: str | None, limit: float) -> Probe:
     peer = wire.transport.get_extra_info("peername") if wire.transport is not None else None
 
     async def probe() -> bool:
-        return peer is not None and await try_connection(peer, interface, min(limit, _PROBE_LIMIT))
+        return peer is not None and await try_connection(peer, interface, min(limit, _PROBE_LIMIT), wire.count_aside)
 
     return probe
 

@@ -143,8 +143,14 @@ class Watch:
             await asyncio.sleep(_BETWEEN_TRIES)
 
 
-async def try_connection(peer: tuple[object, ...], interface: str | None, limit: float) -> bool:
-    """A Probe's work: a connection to the address, ended at once. A refusal is an answer too."""
+async def try_connection(
+    peer: tuple[object, ...],
+    interface: str | None,
+    limit: float,
+    count: Callable[[int, int], None] = lambda segments_out, segments_in: None,
+) -> bool:
+    """A Probe's work: a connection to the address, ended at once. A refusal is an answer too. `count` gets the segments that it
+    cost."""
     family = socket.AF_INET6 if ":" in str(peer[0]) else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
@@ -158,6 +164,8 @@ async def try_connection(peer: tuple[object, ...], interface: str | None, limit:
     except OSError:  # and TimeoutError
         return False
     finally:
+        if (traffic := kernel.traffic(sock)) is not None:
+            count(traffic.segments_out, traffic.segments_in)
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # no FIN to wait for
         sock.close()

@@ -43,6 +43,7 @@ class Wire(SMTPProtocol):
         self.line_works = False  # at the loss, another connection was possible
         self.last_traffic: kernel.Traffic | None = None
         self.is_ipv6 = False
+        self.segments_aside = (0, 0)  # out and in, of other connections that were tried to see whether this one lives
         self.octets_in = 0
         self.octets_out = 0
         self.last_heard = loop.time()
@@ -92,6 +93,9 @@ class Wire(SMTPProtocol):
         if self.transport is None:
             return None
         return cast("socket.socket | None", self.transport.get_extra_info("socket"))
+
+    def count_aside(self, segments_out: int, segments_in: int) -> None:
+        self.segments_aside = (self.segments_aside[0] + segments_out, self.segments_aside[1] + segments_in)
 
     def traffic(self) -> kernel.Traffic | None:
         return self.last_traffic if self.transport is None else kernel.traffic(self.tcp)

@@ -79,6 +79,7 @@ def test_a_connection_that_the_cut_killed_is_given_up_when_the_line_is_back(line
     assert feed.kinds("m0") == ["Interrupted"]
     assert end.seconds < 10
     assert not relay.messages
+    assert abs(line.offered() - end.segments_out) <= 4  # also those of the connections by which it was found out
 
 
 @pytest.mark.parametrize("line", ["keep"], indirect=True)

@@ -204,6 +204,21 @@ def test_a_probe_is_answered_by_whoever_is_there_and_by_a_refusal() -> None:
     assert asyncio.run(go()) == (True, True, False)
 
 
+def test_what_a_probe_puts_on_the_line_is_counted() -> None:
+    async def go() -> tuple[int, int]:
+        wire = Wire(asyncio.get_running_loop())
+        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+        async with server:
+            peer = server.sockets[0].getsockname()
+            for _ in range(2):
+                await try_connection(peer, None, 2.0, wire.count_aside)
+        return wire.segments_aside
+
+    out, into = asyncio.run(go())
+    assert out >= 4  # each time a SYN and the acknowledgement of its answer
+    assert into >= 2
+
+
 def test_an_answer_that_never_ends_is_given_up_however_often_an_octet_of_it_comes() -> None:
     async def go() -> NumbersWire:
         wire = NumbersWire()
