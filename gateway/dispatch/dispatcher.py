@@ -116,6 +116,7 @@ class Dispatcher:
             lambda record: sentences.late(record, self.situation()),
             self.teller.note_late,
             lambda: not self.clock_why,
+            on_tried=self._wish_is_done,
         )
         self.removals = Removals(spool, reporter, clock, journal)
         self.meter = Meter(
@@ -425,6 +426,10 @@ class Dispatcher:
             if ways:
                 going[item] = together(ways, way)
         return going
+
+    def _wish_is_done(self, item: str) -> None:
+        """An operator's wish is for one try: else a relay that puts the message off is asked again and again."""
+        self._wishes.pop(item, None)
 
     # -- what sessions ask ---------------------------------------------------------------------------------------
 

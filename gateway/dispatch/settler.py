@@ -19,7 +19,7 @@ from gateway.dispatch.reports import Reporter
 from gateway.dispatch.retry import Applied, Opportunity, apply_outcomes
 from gateway.errors import SpoolError
 from gateway.events import Alarm, DeferredTo, DeliveredTo, Event, FailedTo, InDoubt, Journal
-from gateway.mail.outcome import MAX_REPLY_OCTETS, Outcome, Reply
+from gateway.mail.outcome import MAX_REPLY_OCTETS, Interrupted, Outcome, Reply
 from gateway.report.dsn import may_report, wanted
 from gateway.spool.record import Record, Route
 from gateway.spool.spool import Claim, Spool
@@ -54,13 +54,15 @@ class Settler:
         late: Callable[[Record], str | None],
         on_late: Callable[[str], None] = lambda item: None,
         clock_is_set: Callable[[], bool] = lambda: True,
+        on_tried: Callable[[str], None] = lambda item: None,
     ) -> None:
         """`late(record)`: None while it waits as planned, else the sentence that says when it will leave; `on_late(id)` then.
-        Nothing is given up while the clock is not set."""
+        `on_tried(id)`: a relay answered for all of it; said before it is offered again. Nothing is given up while the clock is
+        not set."""
         self._late, self._clock_is_set = late, clock_is_set
         self._reporter, self._on_late = Reporter(spool, settings, clock, journal), on_late
         self._spool, self._settings, self._clock, self._journal = spool, settings, clock, journal
-        self._on_settled = on_settled
+        self._on_settled, self._on_tried = on_settled, on_tried
         self._waiting: list[Settlement] = []
         self._wake, self._enough = asyncio.Event(), asyncio.Event()
         self._room = asyncio.Condition()
@@ -104,6 +106,9 @@ class Settler:
             group, self._waiting = self._waiting, []
             try:
                 events = [event for settlement in group for event in await self._applied(settlement)]
+                for settlement in group:
+                    if settlement.domains is None and not any(isinstance(o, Interrupted) for o in settlement.outcomes):
+                        self._on_tried(settlement.claim.record.id)
                 await self._spool.settle([s.claim for s in group])
                 for event in events:
                     self._journal.record(event)

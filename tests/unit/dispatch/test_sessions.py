@@ -16,7 +16,7 @@ from gateway.connectivity.monitor import Monitor
 from gateway.courier.capabilities import Capabilities
 from gateway.courier.contract import Feed, SessionEnd
 from gateway.dispatch.dispatcher import Dispatcher
-from gateway.dispatch.facts import Wait
+from gateway.dispatch.facts import Wait, Wish
 from gateway.events import Alarm, Event, HeldItem, Journal, ModeChanged
 from gateway.mail.envelope import Class, Envelope, Peer, Recipient
 from gateway.mail.outcome import Deferred, Delivered, Interrupted, Reply
@@ -25,6 +25,7 @@ from gateway.spool.spool import Spool
 ISP = RelaySettings("isp", "127.0.0.1", 2525, tls="none")
 OFFERS = Capabilities(pipelining=True)
 TAKEN = Delivered(Reply(250, "2.0.0 taken"))
+LATER = Deferred("451 4.7.1 greylisted", Reply(451, "4.7.1 greylisted"))
 DONE = SessionEnd("done", "the relay took all", reached=True)
 
 Script = Callable[[int, Feed], Awaitable[SessionEnd]]
@@ -371,4 +372,31 @@ def test_a_session_that_met_another_certificate_makes_the_monitor_look_at_it(
             house.dispatcher.links_changed()  # usable: whoever looked at the certificate is satisfied with it
             await house.until(lambda: house.has_started(2))
 
+    asyncio.run(check())
+
+
+def test_what_an_operator_sends_and_the_relay_puts_off_is_tried_once(tmp_path: Path) -> None:
+    tried: list[int] = []
+
+    async def put_off(number: int, feed: Feed) -> SessionEnd:
+        while (shipment := await feed.take(OFFERS)) is not None and len(tried) < 5:
+            tried.append(number)
+            feed.settle(shipment.id, [LATER])
+            await house.until(lambda: house.spool.entries[item].tries == len(tried))
+            await house.until(lambda: not house.dispatcher._waking.items)
+        return DONE
+
+    async def check() -> None:
+        nonlocal house, item
+        async with House(tmp_path, FakeCourier(put_off)) as house:
+            item = await house.message("greylisted")
+            house.run()
+            await house.until(lambda: house.courier.started == 1 and not house.courier.running)
+            assert house.dispatcher.push([item], Wish("force"))
+            await house.until(lambda: house.courier.started == 2 and not house.courier.running)
+            await house.until(lambda: not house.dispatcher._wishes and not house.dispatcher._waking.items)
+            assert tried == [1, 2]
+
+    house: House
+    item = ""
     asyncio.run(check())
