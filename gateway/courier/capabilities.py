@@ -19,6 +19,7 @@ class Capabilities:
     smtputf8: bool = False
     dsn: bool = False
     starttls: bool = False
+    deliver_by: bool = False
     sizes: bool = False
     size: int | None = None
     auth: frozenset[str] = field(default_factory=frozenset)
@@ -43,6 +44,7 @@ def read_capabilities(text: str) -> Capabilities:
         smtputf8="SMTPUTF8" in words,
         dsn="DSN" in words,
         starttls="STARTTLS" in words,
+        deliver_by="DELIVERBY" in words,
         sizes="SIZE" in words,
         size=_positive(next(iter(words.get("SIZE", ())), "")),
         auth=frozenset(word.upper() for word in words.get("AUTH", ())),

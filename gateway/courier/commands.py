@@ -7,8 +7,8 @@ from gateway.mail.envelope import Envelope, Recipient
 from gateway.mail.outcome import Failed, Outcome, Reply
 
 
-def mail_command(envelope: Envelope, size: int, offers: Capabilities) -> bytes:
-    """With the parameters that this relay offers (RFC 1870, 6152, 6531, 3461), CRLF at the end."""
+def mail_command(envelope: Envelope, size: int, offers: Capabilities, by: str | None = None) -> bytes:
+    """With the parameters that this relay offers (RFC 1870, 6152, 6531, 3461, 2852), CRLF at the end."""
     words = [b"MAIL FROM:<" + envelope.reverse_path.encode() + b">"]
     if offers.sizes:
         words.append(b"SIZE=%d" % size)
@@ -21,6 +21,8 @@ def mail_command(envelope: Envelope, size: int, offers: Capabilities) -> bytes:
             words.append(b"RET=" + envelope.ret.encode())
         if envelope.envid is not None:
             words.append(b"ENVID=" + envelope.envid.encode())
+    if offers.deliver_by and by is not None:
+        words.append(b"BY=" + by.encode())
     return b" ".join(words) + b"\r\n"
 
 

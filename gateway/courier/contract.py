@@ -38,12 +38,14 @@ class Readable(Protocol):
 
 @dataclass(slots=True)
 class Shipment:
-    """One message to send. `envelope` holds the pending recipients only; `attempt` counts from 1."""
+    """One message to send. `envelope` holds the pending recipients only; `attempt` counts from 1. `by`: what is left of its
+    sender's deadline, as the parameter BY of RFC 2852 says it."""
 
     id: str
     envelope: Envelope
     content: Readable
     attempt: int = 1
+    by: str | None = None
 
 
 class Feed(Protocol):

@@ -25,7 +25,7 @@ def dialogue(transaction: Transaction, offers: Capabilities, *, chunks: bool, lo
     """Lines that begin with `C: `, `S: ` or `# `."""
     shipment = transaction.parcel.shipment
     size = shipment.content.size
-    lines = [_command(mail_command(shipment.envelope, size, offers)), *_answer(transaction.mail)]
+    lines = [_command(mail_command(shipment.envelope, size, offers, shipment.by)), *_answer(transaction.mail)]
     if transaction.mail is None and lost is not None:
         return (*lines, f"# the relay {lost}")
     for place, index in enumerate(transaction.indices[:MOST_RECIPIENTS]):

@@ -180,7 +180,9 @@ class Writer:
             await self._ask(transaction, Step.RSET, 0, b"RSET\r\n")
         self._is_dirty = True
         shipment = transaction.parcel.shipment
-        await self._ask(transaction, Step.MAIL, 0, mail_command(shipment.envelope, shipment.content.size, self._offers))
+        await self._ask(
+            transaction, Step.MAIL, 0, mail_command(shipment.envelope, shipment.content.size, self._offers, shipment.by)
+        )
         if transaction.mail is not None and transaction.mail.code < 400:
             for place, index in enumerate(transaction.indices):
                 recipient = shipment.envelope.recipients[index]
@@ -210,7 +212,7 @@ class Writer:
             self._send(b"RSET\r\n")
         self._is_dirty = True
         self._expect(transaction, Step.MAIL)
-        self._send(mail_command(shipment.envelope, shipment.content.size, self._offers))
+        self._send(mail_command(shipment.envelope, shipment.content.size, self._offers, shipment.by))
         for place, index in enumerate(transaction.indices):
             self._expect(transaction, Step.RCPT, place)
             self._send(rcpt_command(shipment.envelope.recipients[index], self._offers))

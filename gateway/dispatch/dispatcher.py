@@ -23,6 +23,7 @@ from gateway.dispatch import orders as standing
 from gateway.dispatch.calls import STATE as CALLED
 from gateway.dispatch.calls import make_calls
 from gateway.dispatch.conditions import Conditions
+from gateway.dispatch.deadlines import Deadlines, has_passed
 from gateway.dispatch.decide import GRACE, decide, fits_no_opening
 from gateway.dispatch.facts import (
     Decision,
@@ -119,6 +120,7 @@ class Dispatcher:
             on_tried=self._wish_is_done,
         )
         self.removals = Removals(spool, reporter, clock, journal)
+        self._deadlines = Deadlines(spool, reporter, clock, journal)
         self.meter = Meter(
             spool.load_state(ledger.STATE),
             settings,
@@ -170,6 +172,7 @@ class Dispatcher:
         self.calls.recover()
         settling = asyncio.create_task(self._settler.run())
         removing = asyncio.create_task(self.removals.run())
+        ending = asyncio.create_task(self._deadlines.run())
         self.teller.note_all()
         telling = asyncio.create_task(self.teller.run())
         try:
@@ -182,7 +185,7 @@ class Dispatcher:
             self.timetable.stop()
             self._waking.close()
             try:
-                for task in (settling, removing):
+                for task in (settling, removing, ending):
                     task.cancel()
                     with contextlib.suppress(asyncio.CancelledError):
                         await task
@@ -383,6 +386,11 @@ class Dispatcher:
                 continue
             if entry.claimed:
                 continue
+            if entry.deliver_by is not None and situation.clock_why is None:
+                if has_passed(entry, situation.now):
+                    self._deadlines.passed(item)
+                    continue
+                self._waking.one_at(entry.deliver_by, item)
             wish = self._wishes.get(item)
             if entry.outside:
                 self._offer(facts_of_entry(entry, wish, "outside"), situation)

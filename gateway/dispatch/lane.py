@@ -13,6 +13,7 @@ from gateway.config.settings import RelaySettings
 from gateway.courier.capabilities import Capabilities
 from gateway.courier.contract import Phase, SessionEnd, Shipment
 from gateway.dispatch.conversations import Conversation, Conversations
+from gateway.dispatch.deadlines import time_left
 from gateway.dispatch.facts import Go
 from gateway.dispatch.order import Key
 from gateway.dispatch.retry import Opportunity
@@ -264,7 +265,7 @@ class LaneFeed:
             item, record.size, record.reverse_path, to, self._lane.relay.name, self._lane.link, self._clock.now()
         )
         self._journal.record(Attempt(item, self._lane.relay.name, record.tries + 1))
-        return Shipment(item, envelope, claim.content, record.tries + 1)
+        return Shipment(item, envelope, claim.content, record.tries + 1, time_left(record, self._clock.now()))
 
     def _let_go_ahead(self) -> None:
         """What was claimed and is not to be sent now waits as before, in its place; the end of the session puts right what it

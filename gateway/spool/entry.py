@@ -71,7 +71,6 @@ class Entry:
     def __init__(self, record: Record) -> None:
         self.id = record.id
         self.created = record.created
-        self.deliver_by = record.deliver_by
         self.size = record.size
         self.claimed = False
         self.follow(record)
@@ -80,6 +79,7 @@ class Entry:
         """Take over what a rewritten record says."""
         self.message_class = _CLASSES[record.message_class]
         self.due = record.due
+        self.deliver_by = record.deliver_by
         self.last_try = record.last_try
         self.attempts = record.attempts
         self.tries = record.tries

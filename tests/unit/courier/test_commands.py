@@ -5,23 +5,23 @@ from gateway.courier.commands import mail_command, rcpt_command, refuse_beforeha
 from gateway.mail.envelope import Envelope, Recipient
 from gateway.mail.outcome import Failed
 
-ALL = Capabilities(eightbitmime=True, smtputf8=True, dsn=True, sizes=True)
+ALL = Capabilities(eightbitmime=True, smtputf8=True, dsn=True, sizes=True, deliver_by=True)
 BOB = Recipient("bob@dest.test", "SUCCESS", "rfc822;Bob@dest.test")
 
 
 def test_parameters_are_sent_where_they_are_offered() -> None:
     envelope = Envelope("a@b.test", (BOB,), body="8BITMIME", smtputf8=True, ret="FULL", envid="x+2By")
 
-    command = mail_command(envelope, 1234, ALL)
+    command = mail_command(envelope, 1234, ALL, "90;RT")
 
-    assert command == b"MAIL FROM:<a@b.test> SIZE=1234 BODY=8BITMIME SMTPUTF8 RET=FULL ENVID=x+2By\r\n"
+    assert command == b"MAIL FROM:<a@b.test> SIZE=1234 BODY=8BITMIME SMTPUTF8 RET=FULL ENVID=x+2By BY=90;RT\r\n"
     assert rcpt_command(BOB, ALL) == b"RCPT TO:<bob@dest.test> NOTIFY=SUCCESS ORCPT=rfc822;Bob@dest.test\r\n"
 
 
 def test_nothing_is_sent_that_is_not_offered() -> None:
     envelope = Envelope("", (BOB,), body="8BITMIME", smtputf8=True, ret="FULL", envid="x")
 
-    assert mail_command(envelope, 1234, Capabilities()) == b"MAIL FROM:<>\r\n"
+    assert mail_command(envelope, 1234, Capabilities(), "90;R") == b"MAIL FROM:<>\r\n"
     assert rcpt_command(BOB, Capabilities()) == b"RCPT TO:<bob@dest.test>\r\n"
 
 

@@ -15,7 +15,7 @@ from gateway.mail.outcome import Reply
 def transaction(count: int = 2) -> Transaction:
     recipients = tuple(Recipient(f"r{n}@hq.example") for n in range(count))
     shipment: Any = SimpleNamespace(
-        id="k7", envelope=Envelope("anna@branch.example", recipients), content=SimpleNamespace(size=96000)
+        id="k7", envelope=Envelope("anna@branch.example", recipients), content=SimpleNamespace(size=96000), by=None
     )
     return Transaction(Parcel(shipment, [None] * count), range(count))
 

@@ -40,7 +40,7 @@ MAIL: tuple[tuple[int, Class, int], ...] = (  # what comes each day: hour, class
     (8, "normal", 4000),
     (9, "urgent", 2000),
     (11, "bulk", 1000),
-    (13, "normal", 60_000),  # with a deadline in two days
+    (13, "normal", 60_000),  # with a deadline in forty days
     (15, "normal", 4000),
 )
 
@@ -122,7 +122,7 @@ class Branch:
     async def arrive(self, message_class: Class, size: int) -> None:
         draft = self.spool.draft([lambda item: b"Received: by gw\r\n"])
         await draft.write(b"Subject: x\r\n\r\n" + b"x" * size)
-        deadline = self.clock.now() + 2 * DAY if size == 60_000 else None
+        deadline = self.clock.now() + 40 * DAY if size == 60_000 else None
         envelope = Envelope("anna@branch.example", (Recipient("ops@hq.example"),), deliver_by=deadline)
         entry = await self.spool.commit(draft, envelope, message_class=message_class, peer=Peer())
         self.kept[entry.id] = (RANK[message_class], deadline or inf, entry.created + entry.size / 1000)
