@@ -11,7 +11,17 @@ import contextlib
 import json
 import socketserver
 import sys
+import threading
 import time
+
+_telling = threading.Lock()
+
+
+def tell(**said: str) -> None:
+    """One line, whole also where two connections speak at once."""
+    with _telling:
+        sys.stdout.write(json.dumps({"at": time.time(), **said}) + "\n")
+        sys.stdout.flush()
 
 
 class Talk(socketserver.StreamRequestHandler):
@@ -25,7 +35,7 @@ class Talk(socketserver.StreamRequestHandler):
         self.wfile.write(b"220 hq.example ESMTP\r\n")
         while line := self.rfile.readline(2000):
             verb = line[:4].decode("ascii", "replace").strip().upper()
-            print(json.dumps({"at": time.time(), "verb": verb}), flush=True)
+            tell(verb=verb)
             match verb:
                 case "DATA":
                     self.wfile.write(b"354 go on\r\n")
@@ -35,7 +45,7 @@ class Talk(socketserver.StreamRequestHandler):
                             subject = line[9:].decode("ascii", "replace").strip()
                     if not line:
                         return
-                    print(json.dumps({"at": time.time(), "verb": "TAKEN", "subject": subject}), flush=True)
+                    tell(verb="TAKEN", subject=subject)
                     self.wfile.write(b"250 2.0.0 taken\r\n")
                 case "QUIT":
                     self.wfile.write(b"221 bye\r\n")
@@ -51,5 +61,5 @@ class Server(socketserver.ThreadingTCPServer):
 
 if __name__ == "__main__":
     with Server((sys.argv[1], int(sys.argv[2])), Talk) as server:
-        print(json.dumps({"at": time.time(), "verb": "ready"}), flush=True)
+        tell(verb="ready")
         server.serve_forever()
