@@ -32,6 +32,7 @@ from gateway.reception.tls import server_context
 from gateway.reception.users import UserRegister
 from tests.support.fakespool import FakeSpool, Stored
 from tests.support.servertls import make_listener_certificate
+from tests.support.smtp import Faults
 from tests.support.users import write_users
 from tests.support.wire import LoopClock, StillLoop, Wire
 
@@ -170,7 +171,7 @@ class Stage:
         self.events: list[Event] = []
         self._faults: list[object] = []
         self.loop.set_exception_handler(lambda _, context: self._faults.append(context))
-        self._listening = _Faults(self._faults)
+        self._listening = Faults(self._faults)
         for name in ("gateway.reception", "asyncio"):
             logging.getLogger(name).addHandler(self._listening)
         self._users = UserRegister(write_users(folder / "users.yaml", {"u": "p"}, {"u": ("u@b.c",)}), self.loop.time)
@@ -340,14 +341,3 @@ def _toggle_gate(spool: FakeSpool) -> None:
     else:
         spool.gate.set()
         spool.gate = None
-
-
-class _Faults(logging.Handler):
-    """A session's unexpected error is a fault, also where the session lived through it, and so is asyncio's surprise."""
-
-    def __init__(self, faults: list[object]) -> None:
-        super().__init__(logging.WARNING)
-        self.faults = faults
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.faults.append((record.getMessage(), record.exc_info))

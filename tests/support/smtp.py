@@ -148,7 +148,7 @@ class Door:
                 await asyncio.sleep(0.002)
 
 
-class _Errors(logging.Handler):
+class Faults(logging.Handler):
     """A session's unexpected error fails the test, also where the session lived through it, and so does asyncio's surprise."""
 
     def __init__(self, faults: list[object]) -> None:
@@ -190,7 +190,7 @@ async def open_door(
     options.setdefault("clock", SystemClock())
     faults: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
-    caught = _Errors(faults)
+    caught = Faults(faults)
     watched = [logging.getLogger(name) for name in ("gateway.reception", "asyncio")]
     for logger in watched:
         logger.addHandler(caught)
