@@ -179,7 +179,7 @@ function zoneMinutes() {
 }
 
 function renderForecast() {
-  const { overview } = S.standing, f = overview.queue.forecast, card = $("#forecast");
+  const { overview } = S.standing, card = $("#forecast"), f = laterForecast(overview) || overview.queue.forecast;
   if (!f) {
     fill(card, h("header", {}, h("h2", {}, "Next window")), h("div", { class: "pad" }, h("p", { class: "soft" }, overview.queue.is_complete ? "The schedule has no opening ahead." : "The queue is being counted.")));
     return;
@@ -189,11 +189,24 @@ function renderForecast() {
   const speed = (overview.links.find((l) => l.speed) || {}).speed;
   fill(card, h("header", {}, h("h2", {}, instant(f.opens) <= now() ? "Open window" : "Next window"), h("span", { class: "muted" }, `${clock(f.opens)}–${hm(f.closes)} ${f.window}`)),
     h("div", { class: "pad" },
-      h("div", { class: "big" }, f.messages ? plural(f.messages, "message") + " " : "Nothing to send yet", f.messages > 0 && h("small", {}, size(f.octets) + (f.seconds === null ? "" : `, about ${span(f.seconds)}`.replaceAll(" ", "\u00a0")))),
+      h("div", { class: "big" }, f.messages ? plural(f.messages, "message") + " " : "Nothing to send yet", f.messages > 0 && h("small", {}, together(size(f.octets)), f.seconds !== null && ", " + together(`about ${span(f.seconds)}`))),
       h("div", { class: "fill", role: "img", "aria-label": share === null ? "The speed of the line is not known yet" : `${Math.round(share * 100)} percent of the opening` }, h("i", { style: { width: percent(share || 0) } })),
       h("div", { class: "scale" }, h("span", {}, share === null ? "speed not known yet" : `${Math.round(share * 100)} % of ${span(length)}`), h("span", {}, speed ? `at ${rate(speed)}` : "")),
       h("ul", { class: "later" }, others.slice(0, 5).map((g) => h("li", {}, b(g.messages), h("span", {}, staying(g.next_try), " ", h("em", {}, size(g.octets))))),
         !others.length && f.staying > 0 && h("li", {}, b(f.staying), h("span", {}, "stay behind then ", h("em", {}, size(f.staying_octets)))))));
+}
+
+// What is read as one is not torn apart at the end of a line.
+const together = (text) => text.replaceAll(" ", "\u00a0");
+
+// Where the next opening takes nothing: the first one in which something leaves, by the Next Try of what waits.
+function laterForecast({ queue, day, links }) {
+  const next = whenMailLeaves();
+  if (!queue.forecast || queue.forecast.messages || !next || instant(queue.forecast.opens) <= now()) return null;
+  const group = queue.groups.find((g) => g.next_try === next), block = day.find((b) => b.window === next.window && b.opens === next.at);
+  if (!block) return null;
+  const speed = (links.find((l) => l.speed) || {}).speed;
+  return { ...block, messages: group.messages, octets: group.octets, seconds: speed ? (group.octets * 8) / speed : null, staying: queue.messages - group.messages, staying_octets: queue.octets - group.octets };
 }
 
 function staying(next) {

@@ -9,8 +9,8 @@ function rowState(row) {
   if (row.status.includes("may have been delivered") || row.status.includes("doubt")) return ["bad", "alert"];
   if (row.next_try.kind === "never" && S.standing.overview.mode.now !== "stopped") return ["bad", "alert"];
   if (row.state === "deferred") return ["defer", "retry"];
-  const opening = S.standing.overview.open[0] || S.standing.overview.next;
-  if (row.next_try.kind === "window" && opening && instant(row.next_try.at) > instant(opening.closes)) return ["late", "moon"];
+  const opening = S.standing.overview.open[0], first = opening ? opening.closes : (whenMailLeaves() || {}).at;
+  if (row.next_try.kind === "window" && first && instant(row.next_try.at) > instant(first)) return ["late", "moon"];
   return ["wait", "clock"];
 }
 
