@@ -12,6 +12,7 @@ from gateway.errors import ContentDamaged, NoSuchItem, NotNow
 from gateway.events import Event, SetAside
 from gateway.mail.envelope import Envelope, Peer, Recipient
 from gateway.spool import draft as drafts
+from gateway.spool.ledger import Pace
 from gateway.spool.record import Record
 from gateway.spool.spool import Claim
 from tests.support.faultydisk import FaultyDisk
@@ -158,7 +159,7 @@ def test_a_full_file_of_the_journal_is_emptied_without_giving_up_the_next(tmp_pa
             for _ in range(60):  # a page each, fifteen pages a file
                 await put(spool)
             await until(lambda: spool._ledger._log.needed == 1)
-            assert spool._ledger._log.number <= 5
+            assert spool._ledger._log.number < 8  # four full ones and a next; each of the four given up would make nine
 
     asyncio.run(scene())
 
@@ -166,7 +167,7 @@ def test_a_full_file_of_the_journal_is_emptied_without_giving_up_the_next(tmp_pa
 def test_a_message_that_ends_before_its_files_exist_never_has_any(tmp_path: Path) -> None:
     async def scene() -> None:
         disk = FaultyDisk()
-        async with a_spool(tmp_path / "spool", disk=disk) as spool:
+        async with a_spool(tmp_path / "spool", disk=disk, pace=Pace(follow=3600.0, checkpoint=3600.0)) as spool:
             entry = await put(spool)
             await deliver(spool, entry.id)
             await spool._ledger.checkpoint()
