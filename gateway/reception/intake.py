@@ -51,8 +51,10 @@ class Intake:
         self.refusal = reply
         await self._draft.abort()
 
-    async def commit(self, envelope: Envelope, *, message_class: Class, peer: Peer) -> Entry | bytes:
-        """Make the message ours (P1), or say why not; then nothing of it is left.
+    async def commit(
+        self, envelope: Envelope, *, message_class: Class, peer: Peer, meanwhile: Callable[[Entry], None] | None = None
+    ) -> Entry | bytes:
+        """Make the message ours (P1), or say why not; then nothing of it is left. `meanwhile`: see `Spool.commit`.
 
         The commit itself is shielded: a client that is gone cannot undo it.
         """
@@ -63,6 +65,7 @@ class Intake:
                 message_class=message_class,
                 peer=peer,
                 head=REPAIRED_HEAD if self.inspection.repaired else 0,
+                meanwhile=meanwhile,
             )
         except SpoolError as error:
             await self._draft.abort()

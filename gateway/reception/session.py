@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from typing import TYPE_CHECKING
 
 from aiosmtpd.smtp import syntax
 
@@ -24,6 +25,9 @@ from gateway.reception.parameters import MailArguments, Offers, read_mail, read_
 from gateway.reception.received import came_straight_from, from_clause, heads, protocol_word
 from gateway.reception.replies import Refusal
 from gateway.reception.transfer import EXCESS, take_chunk, take_lines
+
+if TYPE_CHECKING:
+    from gateway.spool.spool import Entry
 
 _CHUNK = re.compile(r"([0-9]{1,20})(?: +(LAST))?", re.IGNORECASE | re.ASCII)
 
@@ -273,20 +277,26 @@ class Session(Conversation):
             if why is not None:
                 return b"552 5.3.4 " + _one_line(why)
         peer = Peer(address=self.client, helo=self.state.host_name, user=self.standing.user, tls=self.tls is not None)
-        entry = await intake.commit(envelope, message_class=message_class, peer=peer)
+        words = b""
+
+        def say(entry: Entry) -> None:
+            """What the 250 will be, made while the disk works."""
+            nonlocal words
+            words = b"250 2.0.0 queued as " + entry.id.encode()
+            if host.when_leaves is not None and self.standing.may_relay:
+                when = host.when_leaves(entry)
+                if when:
+                    words += b" " + _one_line(when)
+
+        entry = await intake.commit(envelope, message_class=message_class, peer=peer, meanwhile=say)
         if isinstance(entry, bytes):
             return entry
-        host.guests.sent(self.client, host.clock.monotonic())
-        self.has_delivered = True
-        self.forget_counts()
-        words = b"250 2.0.0 queued as " + entry.id.encode()
-        if host.when_leaves is not None and self.standing.may_relay:
-            when = host.when_leaves(entry)
-            if when:
-                words += b" " + _one_line(when)
         self.reply(words)
         if not self.inbox.buffer:  # else the replies of a group leave together
             self.flush()
+        host.guests.sent(self.client, host.clock.monotonic())
+        self.has_delivered = True
+        self.forget_counts()
         host.journal.record(
             Received(
                 id=entry.id,

@@ -80,6 +80,7 @@ class Accepting:
         service: str,
         head: int,
         report_for: str | None,
+        meanwhile: Callable[[Entry], None] | None,
     ) -> Entry:
         """See `Spool.commit`.
 
@@ -96,7 +97,7 @@ class Accepting:
             report_for=report_for,
         )
         if not draft.is_small:
-            return await asyncio.shield(self._tasks.start(self._commit_large(draft, head, make)))
+            return await asyncio.shield(self._tasks.start(self._commit_large(draft, head, make, meanwhile)))
         # Straight to the journal, without a task of its own: this is the daemon's busiest path.
         try:
             await self._ledger.room()
@@ -109,15 +110,21 @@ class Accepting:
         entry = Entry(record)
         written = self._records.write([Note(Kind.ACCEPTED, record.id, encode_record(record), content)])
         written.add_done_callback(partial(self._committed, entry))
+        if meanwhile is not None:
+            meanwhile(entry)
         await asyncio.shield(written)
         return entry
 
-    async def _commit_large(self, draft: Draft, head: int, make: Callable[[str], Record]) -> Entry:
+    async def _commit_large(
+        self, draft: Draft, head: int, make: Callable[[str], Record], meanwhile: Callable[[Entry], None] | None
+    ) -> Entry:
         try:
             record = make(await draft.finish(head))
             entry = Entry(record)
             written = self._records.write([Note(Kind.LARGE, record.id, encode_record(record))])
             written.add_done_callback(partial(self._committed, entry))
+            if meanwhile is not None:
+                meanwhile(entry)
             await written
         except SpoolError:
             self.drafts.open.discard(draft.id)

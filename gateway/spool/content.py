@@ -23,22 +23,24 @@ OnDisk = Callable[[Callable[[], bytes]], Awaitable[bytes]]
 class Content:
     """The octets of a message. `octets`: all of them if they are at most 64 KiB, else None and `read` gives pieces.
 
-    The open file stays readable whatever happens to its names, until `close`.
+    Made of all octets (what waits in the journal is not always small) or of an open file, which stays readable whatever
+    happens to its names, until `close`.
     """
 
-    __slots__ = ("_descriptor", "_disk", "_on_disk", "_reading", "octets", "size")
+    __slots__ = ("_descriptor", "_disk", "_on_disk", "_reading", "_whole", "octets", "size")
 
     def __init__(
         self, size: int, octets: bytes | None, descriptor: int | None = None, *, disk: Disk, on_disk: OnDisk
     ) -> None:
-        self.size, self.octets = size, octets
+        self.size, self._whole = size, octets
+        self.octets = octets if size <= SMALL else None
         self._descriptor, self._disk, self._on_disk = descriptor, disk, on_disk
         self._reading = 0
 
     async def read(self, offset: int, count: int) -> bytes:
         """`count` octets from `offset`, fewer at the end. OSError where the disk fails; ValueError after `close`."""
-        if self.octets is not None:
-            return self.octets[offset : offset + count]
+        if self._whole is not None:
+            return self._whole[offset : offset + count]
         if self._descriptor is None or self._reading < 0:
             raise ValueError("the content is closed")
         self._reading += 1

@@ -18,7 +18,7 @@ from functools import partial
 from gateway.durable import Disk, remove_file
 from gateway.errors import SpoolError
 from gateway.spool.diskerror import spool_error
-from gateway.spool.layout import SMALL
+from gateway.spool.layout import JOURNALED
 from gateway.spool.room import Room
 
 BLOCK = 64 * 1024
@@ -88,7 +88,7 @@ class Draft:
     @property
     def is_small(self) -> bool:
         """True if all of it is in memory and fit for the journal."""
-        return self._descriptor is None and self.size <= SMALL
+        return self._descriptor is None and self.size <= JOURNALED
 
     async def write(self, octets: bytes | memoryview) -> None:
         """Take these octets (copied). SpoolFull or SpoolError, then again at each call: abort is all that is left."""

@@ -13,7 +13,10 @@ _FILE = re.compile(r"(?P<id>[a-z0-9]{1,16})\.(?P<kind>eml|env)(?P<new>\.new)?")
 FOLDERS = ("queue", "incoming", "removed", "set-aside", "state", "journal")
 
 SMALL = 64 * 1024
-"""Octets of content up to which a message travels in memory and in the journal; larger content goes to its file at once."""
+"""Octets of content up to which a message travels in memory."""
+
+JOURNALED = 128 * 1024
+"""Octets of content up to which a message is made durable in the journal; larger content goes to its file at once."""
 
 
 def is_id(text: str) -> bool:

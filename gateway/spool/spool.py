@@ -269,9 +269,11 @@ class Spool:
         service: str = "smtp",
         head: int = 0,
         report_for: str | None = None,
+        meanwhile: Callable[[Entry], None] | None = None,
     ) -> Entry:
         """Make the message ours; when this returns, the client may have its 250 (P1). The pair follows within a second.
 
+        `meanwhile(entry)` is called while the disk works: the entry as it will be, if the commit succeeds.
         Cancelling the caller does not cancel the commit. On SpoolFull or SpoolError nothing is stored, and the draft is over.
         """
         return await self._accepting.commit(
@@ -282,6 +284,7 @@ class Spool:
             service=service,
             head=head,
             report_for=report_for,
+            meanwhile=meanwhile,
         )
 
     # -- sending -------------------------------------------------------------------------------------------------------

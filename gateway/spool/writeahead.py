@@ -32,6 +32,9 @@ GROUP_OCTETS = 1024 * 1024
 FEW_NOTES = 16
 """Groups of so few notes are packed (zlib) if that saves a page; larger ones fill their pages anyway."""
 
+MOST_PACKED = 32 * 1024
+"""Above it packing takes longer than writing."""
+
 FREE_FILES = 5
 """Files kept for the next turns; what a rush made beyond is taken away."""
 
@@ -130,7 +133,7 @@ def read_header(page: bytes, file: JournalFile) -> bool:
 def pack_group(notes: Sequence[Note], nonce: bytes) -> bytes:
     """The notes one after the other, filled up to whole pages. A few notes are packed where that saves a page of flash."""
     group = _lay_out(notes, nonce, pack=False)
-    if len(notes) <= FEW_NOTES and len(group) > PAGE:
+    if len(notes) <= FEW_NOTES and PAGE < len(group) <= MOST_PACKED:
         packed = _lay_out(notes, nonce, pack=True)
         if len(packed) < len(group):
             return packed

@@ -98,7 +98,7 @@ async def life(root: Path, lab: Callable[[str], object], has_sync: bool, lies: s
 
         first = await accept(b"one\r\n" * 100)
         several = await asyncio.gather(*[accept(b"%d\r\n" % n * 300, TWO) for n in range(4)])
-        large = await accept(b"large\r\n" * 12_000)
+        large = await accept(b"large\r\n" * 20_000)
         await until(lambda: (root / "queue" / f"{large}.env").exists())
 
         note(f"sent {first}")
@@ -163,7 +163,7 @@ async def life(root: Path, lab: Callable[[str], object], has_sync: bool, lies: s
     slow = Pace(follow=3600.0, checkpoint=3600.0, retry=3600.0)
     spool = await open_spool(root, disk=disk, pace=slow, journal_octets=JOURNAL)
     small, doubtful, ended, removed = [(await put(spool, b"%d" % n * 700)).id for n in range(4)]
-    large = (await put(spool, b"large\r\n" * 12_000)).id
+    large = (await put(spool, b"large\r\n" * 20_000)).id
     for item in (small, doubtful, ended, removed, large):
         note(f"ack {item}")
     note(f"leaving {removed}")

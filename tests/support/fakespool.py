@@ -112,6 +112,7 @@ class FakeSpool:
         service: str = "smtp",
         head: int = 0,
         report_for: str | None = None,
+        meanwhile: Callable[[Stored], None] | None = None,
     ) -> Stored:
         async def store() -> Stored:
             self.committing += 1
@@ -121,6 +122,8 @@ class FakeSpool:
                 self.step("commit")
                 content = draft.heads[head] + bytes(draft.pieces)
                 item = Stored(draft.id, envelope, content, peer, message_class, service, report_for)
+                if meanwhile is not None:
+                    meanwhile(item)
                 self.stored.append(item)
                 self.entries[item.id] = item
                 return item

@@ -21,7 +21,7 @@ def snapshot(root: Path) -> dict[str, bytes]:
 def test_the_reader_shows_what_a_start_would_find(tmp_path: Path, how: str) -> None:
     async def scene() -> list[str]:
         spool = await open_spool(root)
-        ids = [(await put(spool, b"x" * size)).id for size in (10, 100_000, 10, 10, 10)]
+        ids = [(await put(spool, b"x" * size)).id for size in (10, 140_000, 10, 10, 10)]
         await until(lambda: (root / "queue" / f"{ids[2]}.env").exists())
         if how == "killed":
             spool._ledger._pace = Pace(
@@ -43,7 +43,7 @@ def test_the_reader_shows_what_a_start_would_find(tmp_path: Path, how: str) -> N
     assert [record.id for record in read_removed(root)] == [ids[3]]
     assert read_record(root, ids[4]).held
     assert read_record(root, ids[3]).removal is not None
-    assert read_content(root, ids[1], 200_000).endswith(b"x" * 100_000)
+    assert read_content(root, ids[1], 200_000).endswith(b"x" * 140_000)
     assert read_content(root, ids[0], 8) == b"Received"
     assert read_state(root, "orders.json") == b"{}"
     assert read_state(root, "nothing") is None

@@ -12,7 +12,7 @@ from tests.support.spools import a_spool, deliver, kill, names, open_spool, put,
 from tests.support.spools import whole_content as read
 
 
-@pytest.mark.parametrize("size", [100, 100_000])
+@pytest.mark.parametrize("size", [100, 140_000])
 def test_a_removed_pair_lies_in_removed_and_comes_back_whole(tmp_path: Path, size: int) -> None:
     async def scene() -> None:
         root = tmp_path / "spool"

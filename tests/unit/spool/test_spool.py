@@ -20,7 +20,7 @@ from tests.support.spools import SMALL_MAIL, a_spool, deliver, kill, names, open
 from tests.support.spools import whole_content as read
 
 
-@pytest.mark.parametrize("size", [0, 1, 4096, 65_535, 65_536, 65_537, 200_000, 1_000_000])
+@pytest.mark.parametrize("size", [0, 1, 4096, 65_535, 65_536, 65_537, 131_000, 131_100, 200_000, 1_000_000])
 def test_octets_in_are_octets_out_with_our_field_on_top(tmp_path: Path, size: int) -> None:
     async def scene() -> None:
         root, content = tmp_path / "spool", bytes(n % 251 for n in range(size))
@@ -92,7 +92,7 @@ def test_the_fault_of_no_client_is_seen_by_others(tmp_path: Path) -> None:
     async def scene() -> None:
         root = tmp_path / "spool"
         async with a_spool(root) as spool:
-            for content in (SMALL_MAIL, b"x" * 100_000):
+            for content in (SMALL_MAIL, b"x" * 140_000):
                 before = len(spool.entries)
                 draft = spool.draft([lambda _: b""])
                 await draft.write(content)
@@ -111,7 +111,7 @@ def test_an_aborted_draft_leaves_nothing_and_may_be_aborted_again(tmp_path: Path
     async def scene() -> None:
         root = tmp_path / "spool"
         async with a_spool(root) as spool:
-            for content in (SMALL_MAIL, b"x" * 100_000):
+            for content in (SMALL_MAIL, b"x" * 140_000):
                 draft = spool.draft([lambda _: b""])
                 await draft.write(content)
                 await draft.abort()
@@ -196,7 +196,7 @@ def test_several_are_claimed_in_one_visit_to_the_disk_each_with_its_claim_or_its
         disk = FaultyDisk()
         async with a_spool(tmp_path / "spool", disk=disk) as spool:
             small = [(await put(spool)).id for _ in range(3)]
-            large = (await put(spool, b"x" * 78 + b"\r\n" * 50_000)).id
+            large = (await put(spool, b"x" * 78 + b"\r\n" * 80_000)).id
             await spool._ledger.follow([*small, large])
             held = await spool.claim(small[1])
             claims = await spool.claim_some([small[0], "nosuch", large, small[1], small[2]])
@@ -214,7 +214,7 @@ def test_claiming_several_that_is_given_up_claims_none(tmp_path: Path) -> None:
     async def scene() -> None:
         async with a_spool(tmp_path / "spool") as spool:
             items = [(await put(spool)).id for _ in range(3)]
-            large = (await put(spool, b"x" * 78 + b"\r\n" * 50_000)).id
+            large = (await put(spool, b"x" * 78 + b"\r\n" * 80_000)).id
             await spool._ledger.follow([*items, large])
             claiming = asyncio.create_task(spool.claim_some([*items, large]))
             while not any(spool.entries[item].claimed for item in items):
@@ -281,7 +281,7 @@ def test_a_message_without_pending_recipients_has_ended_for_good(tmp_path: Path)
 def test_damaged_content_is_set_aside_and_never_sent(tmp_path: Path) -> None:
     async def scene() -> None:
         root, events = tmp_path / "spool", list[Event]()
-        for size in (100, 100_000):
+        for size in (100, 140_000):
             async with a_spool(root, events) as spool:
                 good, bad = await put(spool), await put(spool, b"x" * size)
                 await until(lambda bad=bad: (root / "queue" / f"{bad.id}.env").exists())
