@@ -132,7 +132,7 @@ class Dispatcher:
         self.meter.links_are(monitor.states)
         self.sessions = Sessions(self, spool, self._settler, monitor, run_session, clock, journal, grace, self.meter)
         self._links_up = {state.name for state in monitor.states if state.up}
-        self._links_usable: set[str] = set()
+        self._links_usable = self._usable_links()
         self._wishes: dict[str, Wish] = {}
         self.calls = make_calls(
             settings.links,
@@ -473,11 +473,14 @@ class Dispatcher:
                 self.sessions.troubles.another_line()
             self.line_is_back()
         self._links_up = up
-        usable = {state.name for state in self._monitor.states if state.kind == "permanent" and state.usable}
+        usable = self._usable_links()
         if usable - self._links_usable:
             self.sessions.line_is_usable_again()
         self._links_usable = usable
         self.reconsider()
+
+    def _usable_links(self) -> set[str]:
+        return {state.name for state in self._monitor.states if state.kind == "permanent" and state.usable}
 
     def line_is_back(self) -> None:
         """Said by the kernel, or by a hook where the kernel saw nothing: what broke is tried at once."""

@@ -369,6 +369,10 @@ def test_a_session_that_met_another_certificate_makes_the_monitor_look_at_it(
             assert told == [("default", "isp")]
             await house.until(lambda: "isp" in house.dispatcher.sessions.troubles.now)
             assert house.courier.started == 1
+            house.dispatcher.links_changed()  # something else of a line that was usable all the time
+            await house.until(lambda: not house.dispatcher._waking.has_all)
+            assert house.courier.started == 1
+            house.dispatcher._links_usable.clear()  # the portal was seen
             house.dispatcher.links_changed()  # usable: whoever looked at the certificate is satisfied with it
             await house.until(lambda: house.has_started(2))
 
