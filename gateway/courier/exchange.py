@@ -35,7 +35,7 @@ MAX_UNSETTLED = 64
 
 PATIENT = 3
 """Messages of a session that a relay may refuse for our speed before we leave it alone."""
-MARKED_AT_ONCE = 16
+MARKED_AT_ONCE = 32
 
 
 class Exchange:
