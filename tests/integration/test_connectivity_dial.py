@@ -251,7 +251,7 @@ def test_a_command_that_cannot_be_run_is_told(modem: Modem, up: str) -> None:
 
 
 def test_there_is_no_shell_unless_the_user_wrote_one(modem: Modem) -> None:
-    plain = modem.dialler(modem.link(f"touch {modem.line} ; touch {modem.folder}/second"))
+    plain = modem.dialler(modem.link(f"touch {modem.folder}/second ; touch {modem.line}"))
 
     async def body() -> None:
         await plain.raise_line("modem")
