@@ -261,7 +261,7 @@ def test_there_is_no_shell_unless_the_user_wrote_one(modem: Modem) -> None:
     assert Path(f"{modem.folder}/second").exists()  # an argument of the one `touch`, as was the semicolon
     (modem.folder / "second").unlink()
 
-    wrote = modem.dialler(modem.link(f"sh -c 'touch {modem.line}; touch {modem.folder}/$TIDEGATE_LINK'"))
+    wrote = modem.dialler(modem.link(f"sh -c 'touch {modem.folder}/$TIDEGATE_LINK; touch {modem.line}'"))
 
     async def with_shell() -> None:
         await wrote.raise_line("modem")
