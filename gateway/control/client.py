@@ -39,8 +39,10 @@ def call(path: Path, operation: str, *, timeout: float | None = 60.0, **argument
             raise NotRunning(f"the gateway is not running (nobody answers at {path})") from exc
         try:
             connection.sendall(msgspec.json.encode({"op": operation, **arguments}) + b"\n")
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # turned away before it was asked: why is already there to be read
         except OSError as exc:
-            raise NotRunning(f"the gateway at {path} hung up") from exc
+            raise NotRunning(f"the gateway at {path} does not listen") from exc
         yield from _results(connection, path)
 
 
