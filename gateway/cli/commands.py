@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from gateway.cli import show
 from gateway.cli.files import read_files
 from gateway.config.scalars import parse_duration
@@ -66,6 +64,12 @@ def _duration(words: list[str]) -> float:
         raise UsageError(f"{exc}; write it like 90s, 30 min or 2h") from exc
 
 
+def _plain(shape: object) -> Any:
+    import msgspec  # only a look at the disk needs it: the gateway's own answers come as plain values
+
+    return msgspec.to_builtins(shape)
+
+
 class Caller:
     """One command's talk with the gateway of the configuration at `path`."""
 
@@ -109,7 +113,7 @@ class Caller:
         situation = situation_on_disk(self._settings, self._schedule, self._spool, now)
         records = sorted(read_queue(self._spool), key=lambda record: (record.created, record.id))
         rows = [queue_row(record, situation) for record in records]
-        return [msgspec.to_builtins(row) for row in rows if wanted.matches(row, now)]
+        return [_plain(row) for row in rows if wanted.matches(row, now)]
 
     def one(self, operation: str, item: str) -> int:
         line = show.message if operation == "show" else show.explanation
@@ -128,9 +132,9 @@ class Caller:
             raise NoSuchItem(f"there is no spool at {self._spool}")
         record = read_record(self._spool, item)
         if operation == "show":
-            return self.said(iter([msgspec.to_builtins(record)]), show.message)
+            return self.said(iter([_plain(record)]), show.message)
         situation = situation_on_disk(self._settings, self._schedule, self._spool, time.time())
-        return self.said(iter([msgspec.to_builtins(explanation(record, situation))]), show.explanation)
+        return self.said(iter([_plain(explanation(record, situation))]), show.explanation)
 
     def status(self) -> int:
         try:
@@ -140,7 +144,7 @@ class Caller:
 
             self._say_absent(exc)
             report = status_on_disk(self._settings, self._schedule, self._spool, time.time())
-            return self.said(iter([msgspec.to_builtins(report)]), show.status)
+            return self.said(iter([_plain(report)]), show.status)
 
     def _say_absent(self, exc: NotRunning) -> None:
         print(f"{exc}: this is what lies in the spool.", file=sys.stderr)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import unicodedata
 from collections.abc import Sequence
@@ -19,7 +18,11 @@ ENDLESS = 100_000
 
 def columns() -> int:
     """Of the terminal; a pipe or a file gets everything, since whoever reads it can cut for himself."""
-    return shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else ENDLESS
+    if not sys.stdout.isatty():
+        return ENDLESS
+    import shutil  # with all that packs archives, and most output goes to no terminal or to a short one
+
+    return shutil.get_terminal_size((100, 24)).columns
 
 
 def table(

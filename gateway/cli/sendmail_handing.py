@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from gateway.cli.sendmail_smtp import Dialogue, Unreachable
 from gateway.config.brief import Brief
@@ -91,7 +90,7 @@ def tell(spool: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(TELL_TIMEOUT)
         try:
-            with reachable(Path(spool, "control.sock")) as address:
+            with reachable(f"{spool}/control.sock") as address:
                 connection.connect(address)
             connection.sendall(json.dumps({"op": "drop"}).encode() + b"\n")
             read = 0

@@ -1,17 +1,18 @@
-"""A command's end of `control.sock`: blocking, without an event loop, so that commands start fast."""
+"""A command's end of `control.sock`: blocking, without an event loop, msgspec or pathlib, so that commands start fast."""
 
 from __future__ import annotations
 
+import json
+import os
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from gateway.control.paths import reachable
-from gateway.control.protocol import MAX_LINE
 from gateway.errors import Exit, GatewayError, NotRunning
+
+MAX_LINE = 16 << 20
+"""Octets of one result; a longer line is no answer."""
 
 
 class Refused(GatewayError):
@@ -22,7 +23,9 @@ class Refused(GatewayError):
         self.exit_code = Exit(code) if code in {e.value for e in Exit} else Exit.SOFTWARE
 
 
-def call(path: Path, operation: str, *, timeout: float | None = 60.0, **arguments: object) -> Iterator[dict[str, Any]]:
+def call(
+    path: str | os.PathLike[str], operation: str, *, timeout: float | None = 60.0, **arguments: object
+) -> Iterator[dict[str, Any]]:
     """Ask the gateway; yields its results as they come. `timeout`: seconds of silence, None to wait for ever.
 
     Raises NotRunning where nobody answers, or the answer breaks off; Refused for what the gateway declines (with the exit code
@@ -38,7 +41,7 @@ def call(path: Path, operation: str, *, timeout: float | None = 60.0, **argument
         except OSError as exc:
             raise NotRunning(f"the gateway is not running (nobody answers at {path})") from exc
         try:
-            connection.sendall(msgspec.json.encode({"op": operation, **arguments}) + b"\n")
+            connection.sendall(json.dumps({"op": operation, **arguments}).encode() + b"\n")
         except (BrokenPipeError, ConnectionResetError):
             pass  # turned away before it was asked: why is already there to be read
         except OSError as exc:
@@ -46,7 +49,7 @@ def call(path: Path, operation: str, *, timeout: float | None = 60.0, **argument
         yield from _results(connection, path)
 
 
-def _results(connection: socket.socket, path: Path) -> Iterator[dict[str, Any]]:
+def _results(connection: socket.socket, path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
     with connection.makefile("rb") as lines:
         while True:
             try:
@@ -56,14 +59,24 @@ def _results(connection: socket.socket, path: Path) -> Iterator[dict[str, Any]]:
             if not line.endswith(b"\n"):
                 raise NotRunning(f"the gateway at {path} hung up in the middle of its answer")
             try:
-                result = msgspec.json.decode(line, type=dict[str, Any])
-            except msgspec.MsgspecError as exc:
+                result = _object(line)
+            except ValueError as exc:
                 raise NotRunning(f"what answers at {path} is no gateway ({exc})") from exc
             if result == {"end": True}:
                 return
             if "error" in result and "exit" in result:
                 raise Refused(str(result["error"]), _code(result["exit"]))
             yield result
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(line.decode())
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(found, dict):
+        raise ValueError("an object was expected")
+    return found
 
 
 def _code(value: object) -> int:

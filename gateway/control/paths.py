@@ -5,22 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 LONGEST = 107
 
 
 @contextmanager
-def reachable(path: Path) -> Iterator[str]:
+def reachable(path: str | os.PathLike[str]) -> Iterator[str]:
     """An address under which the socket at `path` can be bound or connected, while the context lasts.
 
     A path that is too long is reached through an open descriptor of its folder.
     """
     if len(os.fsencode(path)) <= LONGEST:
-        yield str(path)
+        yield os.fspath(path)
         return
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    parent, name = os.path.split(path)
+    folder = os.open(parent or ".", os.O_PATH | os.O_DIRECTORY)
     try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
+        yield f"/proc/self/fd/{folder}/{name}"
     finally:
         os.close(folder)

@@ -4,7 +4,7 @@
     ← {"id": …}                          any number of results
     ← {"end": true}                      or {"error": "…", "exit": 75}
 
-A line is at most MAX_LINE octets, requests at most MAX_REQUEST.
+A request is at most MAX_REQUEST octets, a result at most what `client` reads of one line.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 
 MAX_REQUEST = 1 << 20
-MAX_LINE = 16 << 20
 
 Handler = Callable[[str, dict[str, Any]], AsyncIterator[Any]]
 """Answers one operation: yields result objects (structs or dicts); raises GatewayError for a refusal."""

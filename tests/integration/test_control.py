@@ -18,6 +18,7 @@ from gateway.control import protocol
 from gateway.control.client import Refused, call
 from gateway.control.server import ControlServer
 from gateway.errors import Exit, NotNow, NotRunning, SpoolError, SpoolLocked
+from tests.support.answering import answering
 
 
 class Desk:
@@ -89,6 +90,13 @@ def test_results_come_in_order_and_the_socket_is_gone_afterwards(tmp_path: Path)
 
     serving(path, body)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("answer", [b"\n", b"220 mx\n", b"[1]\n", b"\xff\n", b'{"a": ' * 99999 + b"\n"])
+def test_what_answers_without_being_a_gateway_is_told_from_one(answer: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    with answering(path, answer), pytest.raises(NotRunning, match="is no gateway"):
+        list(call(path, "queue"))
 
 
 def test_only_its_owner_may_speak(tmp_path: Path) -> None:
