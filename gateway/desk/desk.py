@@ -19,14 +19,14 @@ from gateway.desk import schedule_file, status
 from gateway.desk.arguments import number, one_text, texts
 from gateway.desk.console_reads import ConsoleReads
 from gateway.desk.filter import Filter, parse_filter
+from gateway.desk.pushing import push
 from gateway.desk.queue_pages import TOGETHER
 from gateway.desk.view import explanation, iso, queue_row, sending_row, state_of
 from gateway.dispatch.decide import decide
 from gateway.dispatch.dispatcher import Dispatcher
-from gateway.dispatch.facts import Go, Raise, Situation, Wish
+from gateway.dispatch.facts import Situation, Wish
 from gateway.dispatch.forecast import Foresight
-from gateway.dispatch.way import through
-from gateway.dispatch.words import count_words, size_words
+from gateway.dispatch.words import count_words
 from gateway.errors import NoSuchItem, NotNow, UsageError
 from gateway.events import Event, HeldItem, Journal, ReleasedItem, RemovedItem, RestoredItem
 from gateway.maillog import render
@@ -203,53 +203,21 @@ class Desk:
         """`now` may dial; `force`: class, size and Next Try do not count."""
         wish = Wish("force" if arguments.get("force") else "send", bool(arguments.get("now")))
         ids = [entry.id for entry in list(self._spool.entries.values()) if not entry.held]
-        yield self._pushed(ids, wish, len(self._spool.entries))
+        yield await self._pushed(ids, wish, len(self._spool.entries))
 
     async def op_try(self, arguments: dict[str, Any]) -> Answer:
-        ids = [await self._known(item) for item in texts(arguments, "ids")]
+        ids = [await self._known(item) for item in dict.fromkeys(texts(arguments, "ids"))]
         held = [item for item in ids if self._spool.entries[item].held]
         if held:
             raise NotNow(f"{held[0]} is held; release it first")
-        yield self._pushed(ids, Wish("force", bool(arguments.get("now"))), len(ids))
+        yield await self._pushed(ids, Wish("force", bool(arguments.get("now"))), len(ids))
 
-    def _pushed(self, ids: list[str], wish: Wish, asked: int) -> dict[str, Any]:
+    async def _pushed(self, ids: list[str], wish: Wish, asked: int) -> dict[str, Any]:
         if not asked:
             raise NotNow("the queue is empty")
         if not ids:
             raise NotNow("every message is held")
-        going = self._dispatcher.push(ids, wish)
-        sending = [item for item in ids if (entry := self._spool.entries.get(item)) is not None and entry.claimed]
-        if not going and not sending:
-            raise NotNow(self._why_not(ids, wish))
-        octets = sum(self._spool.entries[item].size for item, _ in going)
-        way = going[0][1] if going else None
-        text = f"sending {count_words(len(going))}, {size_words(octets)}"
-        relay = way.relay.name if isinstance(way, Go) else None
-        relays = {go.relay.name for _, go in going if isinstance(go, Go)}
-        if isinstance(way, Raise):
-            text = f"{way.link} is called; then {text}"
-        elif way is not None:
-            text += f", {_ways(relays)} over {way.link}"
-        if sending:
-            text += f"; {count_words(len(sending))} already being sent"
-        return {
-            "messages": len(going),
-            "octets": octets,
-            "ids": [item for item, _ in going],
-            "relay": relay,
-            "link": way.link if way is not None else None,
-            "text": text,
-        }
-
-    def _why_not(self, ids: list[str], wish: Wish) -> str:
-        """The commonest reason among those that cannot leave."""
-        reasons = Counter(
-            verdict.why for item in ids[:1000] if not isinstance(verdict := self._verdict(item, wish), Go)
-        )
-        return f"nothing can leave now: {reasons.most_common(1)[0][0]}" if reasons else "nothing can leave now"
-
-    def _verdict(self, item: str, wish: Wish) -> Any:
-        return self._dispatcher.verdict(self._spool.entries[item], wish)
+        return await push(self._dispatcher, self._spool, ids, wish)
 
     # -- holding and removing -----------------------------------------------------------------------------------
 
@@ -397,8 +365,3 @@ class Desk:
 
     def _iso(self, instant: float) -> str:
         return iso(instant, self._dispatcher.timetable.schedule.timezone)
-
-
-def _ways(relays: set[str]) -> str:
-    """`through hq`, `to one.example directly`, `in 5 ways`."""
-    return through(next(iter(relays))) if len(relays) == 1 else f"in {len(relays)} ways"
