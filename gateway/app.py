@@ -23,7 +23,8 @@ from gateway.courier.contract import Timers as CourierTimers
 from gateway.courier.memory import RelayMemory
 from gateway.courier.session import Nudge, run_session
 from gateway.desk.desk import Desk
-from gateway.dispatch.dispatcher import LINGER, Dispatcher
+from gateway.dispatch.director import LINGER
+from gateway.dispatch.dispatcher import Dispatcher
 from gateway.errors import GatewayError
 from gateway.events import Alarm, Journal, Remark
 from gateway.mail.address import fold_domain
@@ -308,7 +309,7 @@ class App:
 
     def _link_changed(self) -> None:
         if hasattr(self, "_dispatcher"):
-            self._dispatcher.links_changed()
+            self._dispatcher.lines.changed()
             self._nudge.poke()
 
     def _unsaved(self) -> None:

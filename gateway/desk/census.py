@@ -78,7 +78,7 @@ class Census:
 
     def _now_under(self) -> tuple[object, ...]:
         """What makes nearly every verdict another one when it changes."""
-        return self._dispatcher.mode[0], self._dispatcher.window_name(), self._dispatcher.clock_why
+        return self._dispatcher.mode.now, self._dispatcher.director.window_name(), self._dispatcher.clock_why
 
     def _counted(self, task: asyncio.Task[None]) -> None:
         self._counting = None

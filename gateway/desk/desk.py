@@ -28,7 +28,7 @@ from gateway.dispatch.facts import Situation, Wish
 from gateway.dispatch.forecast import Foresight
 from gateway.dispatch.words import count_words
 from gateway.errors import NoSuchItem, NotNow, UsageError
-from gateway.events import Event, HeldItem, Journal, ReleasedItem, RemovedItem, RestoredItem
+from gateway.events import Event, HeldItem, Journal, ReleasedItem, RemovedItem, RestoredItem, WindowEdge
 from gateway.maillog import render
 from gateway.reception.users import load_users
 from gateway.spool.record import Record
@@ -167,7 +167,7 @@ class Desk:
             raise UsageError(f'"{state}" is not the state of a line; it is up or down')
         concerned = self._monitor.link_event(interface, "up" if state == "up" else "down")
         if state == "up" and concerned:
-            self._dispatcher.line_is_back()
+            self._dispatcher.lines.is_back()
         situation = self._dispatcher.situation()
         for link in self._monitor.states:
             if link.name in concerned:
@@ -263,7 +263,7 @@ class Desk:
         if mode is not None:
             if mode not in MODES:
                 raise UsageError(f'"{mode}" is not a mode; modes are {", ".join(MODES)}')
-            self._dispatcher.set_mode(mode, number(arguments, "for"))
+            self._dispatcher.timetable.set_mode(mode, number(arguments, "for"))
             await self._dispatcher.settled()
         yield status.mode_row(self._dispatcher)
 
@@ -277,9 +277,10 @@ class Desk:
 
     async def op_skip(self, arguments: dict[str, Any]) -> Answer:
         del arguments
-        opening = self._dispatcher.skip_next()
+        opening = self._dispatcher.timetable.skip_next()
         if opening is None:
             raise NotNow("the schedule has no opening ahead")
+        self._journal.record(WindowEdge(opening.window.name, "skipped", opening.closes, "skipped by an operator"))
         await self._dispatcher.settled()
         yield {"window": opening.window.name, "opens": self._iso(opening.opens), "closes": self._iso(opening.closes)}
 

@@ -47,7 +47,7 @@ async def push(dispatcher: Dispatcher, spool: Spool, ids: Sequence[str], wish: W
     for same_class in ranked.values():
         async for some in _slices(same_class, SLICE):
             sending += sum(1 for item in some if (entry := spool.entries.get(item)) is not None and entry.claimed)
-            pushed = dispatcher.push(some, wish)
+            pushed = dispatcher.wishes.push(some, wish)
             going.update(pushed)
             relays.update(way.relay.name for _, way in pushed if isinstance(way, Go))
             octets += sum(spool.entries[item].size for item, _ in pushed)

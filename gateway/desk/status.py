@@ -82,12 +82,11 @@ def report(
 
 
 def mode_row(dispatcher: Dispatcher) -> ModeRow:
-    mode, why = dispatcher.mode
+    mode = dispatcher.mode
     orders = dispatcher.timetable.orders
     zone = dispatcher.timetable.schedule.timezone
     until = None if orders.mode_until is None else iso(orders.mode_until, zone)
-    since = iso(dispatcher.mode_since, zone)
-    return ModeRow(set=orders.mode, now=mode, why=why, until=until, since=since)
+    return ModeRow(set=orders.mode, now=mode.now, why=mode.why, until=until, since=iso(mode.since, zone))
 
 
 def link_row(state: LinkState, situation: Situation, meter: Meter | None = None) -> LinkRow:

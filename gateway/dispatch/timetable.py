@@ -105,7 +105,7 @@ class Timetable:
         if current != self.orders:
             self.change(current)
 
-    def set_mode(self, mode: ModeName, lasting: float | None) -> None:
+    def set_mode(self, mode: ModeName, lasting: float | None = None) -> None:
         self.change(standing.with_mode(self.orders, mode, self._clock.now(), lasting))
 
     def open_now(self, seconds: float) -> Opening:

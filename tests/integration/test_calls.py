@@ -107,7 +107,7 @@ class Branch:
 
     def _link_changed(self) -> None:
         if hasattr(self, "dispatcher"):
-            self.dispatcher.links_changed()
+            self.dispatcher.lines.changed()
 
     async def _wire(self) -> None:
         """The interface is there while the file is."""
@@ -298,8 +298,8 @@ def test_a_fault_of_ours_in_a_session_puts_the_line_down_too(tmp_path: Path) -> 
 def test_an_operator_may_call_at_any_time_and_once(tmp_path: Path) -> None:
     async def body(branch: Branch) -> None:
         item = await branch.message()
-        assert branch.dispatcher.push([item], Wish("send")) == []
-        going = branch.dispatcher.push([item], Wish("send", may_dial=True))
+        assert branch.dispatcher.wishes.push([item], Wish("send")) == []
+        going = branch.dispatcher.wishes.push([item], Wish("send", may_dial=True))
         assert isinstance(going[0][1], Raise)
         await branch.until(lambda: not branch.spool.entries and branch.is_quiet)
         assert branch.calls == 1
@@ -310,7 +310,7 @@ def test_an_operator_may_call_at_any_time_and_once(tmp_path: Path) -> None:
 def test_an_operators_call_that_fails_is_not_repeated(tmp_path: Path) -> None:
     async def body(branch: Branch) -> None:
         item = await branch.message()
-        branch.dispatcher.push([item], Wish("force", may_dial=True))
+        branch.dispatcher.wishes.push([item], Wish("force", may_dial=True))
         await branch.until(lambda: branch.calls == 1)
         await branch.settled()
         await branch.later(60)

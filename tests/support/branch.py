@@ -136,7 +136,7 @@ async def a_branch(
     spool = await Spool.open(settings.spool, clock=clock, journal=journal, reserve=0)
     started: list[Dispatcher] = []
     monitor = Monitor(
-        settings, clock=clock, journal=journal, on_change=lambda: started[0].links_changed() if started else None
+        settings, clock=clock, journal=journal, on_change=lambda: started[0].lines.changed() if started else None
     )
     await monitor.start()
     dispatcher = Dispatcher(

@@ -27,13 +27,13 @@ def short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
 def pushed(branch: Branch, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """What the dispatcher is asked at once, as it is asked."""
     asked: list[list[str]] = []
-    really = branch.dispatcher.push
+    really = branch.dispatcher.wishes.push
 
     def noting(ids: Iterable[str], wish: Wish) -> Any:
         asked.append(list(ids))
         return really(asked[-1], wish)
 
-    monkeypatch.setattr(branch.dispatcher, "push", noting)
+    monkeypatch.setattr(branch.dispatcher.wishes, "push", noting)
     return asked
 
 
@@ -109,7 +109,7 @@ def test_where_nothing_can_leave_the_commonest_reason_is_given(tmp_path: Path) -
     async def check() -> None:
         async with a_branch(tmp_path) as branch:
             ids = [await branch.hand_in() for _ in range(6)]
-            branch.dispatcher.set_mode("stopped")
+            branch.dispatcher.timetable.set_mode("stopped")
             await branch.dispatcher.settled()
             with pytest.raises(NotNow, match="nothing can leave now: "):
                 await push(branch.dispatcher, branch.spool, ids, SEND)

@@ -80,7 +80,7 @@ class Branch:
             self.settings,
             clock=self.clock,
             journal=self.journal,
-            on_change=lambda: self.dispatcher.links_changed() if hasattr(self, "dispatcher") else None,
+            on_change=lambda: self.dispatcher.lines.changed() if hasattr(self, "dispatcher") else None,
             kernel=self.kernel,
             events=self.kernel.events,
         )

@@ -162,7 +162,7 @@ def test_a_wish_for_many_domains_lasts_until_each_has_had_its_session(tmp_path: 
             made.run()
             await made.until(lambda: courier.started == 4 and not courier.running)
             await made.until(lambda: all(entry.attempts for entry in made.spool.entries.values()))
-            assert len(made.dispatcher.push(ids, Wish("force"))) == 4
+            assert len(made.dispatcher.wishes.push(ids, Wish("force"))) == 4
             await made.until(lambda: not made.spool.entries)
             assert courier.most == 2
 

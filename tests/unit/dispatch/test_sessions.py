@@ -16,7 +16,7 @@ from gateway.connectivity.monitor import Monitor
 from gateway.courier.capabilities import Capabilities
 from gateway.courier.contract import Feed, SessionEnd
 from gateway.dispatch.dispatcher import Dispatcher
-from gateway.dispatch.facts import Wait, Wish
+from gateway.dispatch.facts import Wait
 from gateway.events import Alarm, Event, HeldItem, Journal, ModeChanged
 from gateway.mail.envelope import Class, Envelope, Peer, Recipient
 from gateway.mail.outcome import Deferred, Delivered, Interrupted, Reply
@@ -222,8 +222,8 @@ def test_a_session_told_to_end_before_it_took_anything_is_no_fault_of_the_relay(
             house.run()
             await house.until(lambda: house.has_started(1))
             for mode in ("offline", "online"):
-                house.dispatcher.set_mode(mode)  # type: ignore[arg-type]  # mypy takes the loop's texts for any text
-                await house.until(lambda mode=mode: house.dispatcher.mode[0] == mode)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+                house.dispatcher.timetable.set_mode(mode)  # type: ignore[arg-type]  # mypy takes the loop's texts for any text
+                await house.until(lambda mode=mode: house.dispatcher.mode.now == mode)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
                 await house.dispatcher.settled()
             release.set()
             await house.until(lambda: not house.spool.entries)
@@ -247,10 +247,10 @@ def test_what_is_in_flight_is_not_cut_off_when_mail_may_leave_again(tmp_path: Pa
             await house.message("one")
             house.run()
             await house.until(lambda: house.dispatcher.sessions.sending)
-            house.dispatcher.set_mode("offline")
-            await house.until(lambda: house.dispatcher.mode[0] == "offline")
-            house.dispatcher.set_mode("online")
-            await house.until(lambda: house.dispatcher.mode[0] == "online")
+            house.dispatcher.timetable.set_mode("offline")
+            await house.until(lambda: house.dispatcher.mode.now == "offline")
+            house.dispatcher.timetable.set_mode("online")
+            await house.until(lambda: house.dispatcher.mode.now == "online")
             await house.dispatcher.settled()
             await asyncio.sleep(0.3)  # the grace is the loop's time
             release.set()
@@ -287,7 +287,7 @@ def test_a_line_that_breaks_often_in_the_same_message_lets_the_others_go_first(t
                     lambda: house.dispatcher.sessions.troubles.now and not house.spool.entries[first].claimed
                 )
                 status.append((await house.spool.record(first)).status)
-                house.dispatcher.line_is_back()
+                house.dispatcher.lines.is_back()
                 await house.until(partial(house.has_started, number))
             await house.until(lambda: not house.spool.entries)
             assert order == [second, first]
@@ -369,38 +369,11 @@ def test_a_session_that_met_another_certificate_makes_the_monitor_look_at_it(
             assert told == [("default", "isp")]
             await house.until(lambda: "isp" in house.dispatcher.sessions.troubles.now)
             assert house.courier.started == 1
-            house.dispatcher.links_changed()  # something else of a line that was usable all the time
+            house.dispatcher.lines.changed()  # something else of a line that was usable all the time
             await house.until(lambda: not house.dispatcher._waking.has_all)
             assert house.courier.started == 1
-            house.dispatcher._links_usable.clear()  # the portal was seen
-            house.dispatcher.links_changed()  # usable: whoever looked at the certificate is satisfied with it
+            house.dispatcher.lines._usable.clear()  # the portal was seen
+            house.dispatcher.lines.changed()  # usable: whoever looked at the certificate is satisfied with it
             await house.until(lambda: house.has_started(2))
 
-    asyncio.run(check())
-
-
-def test_what_an_operator_sends_and_the_relay_puts_off_is_tried_once(tmp_path: Path) -> None:
-    tried: list[int] = []
-
-    async def put_off(number: int, feed: Feed) -> SessionEnd:
-        while (shipment := await feed.take(OFFERS)) is not None and len(tried) < 5:
-            tried.append(number)
-            feed.settle(shipment.id, [LATER])
-            await house.until(lambda: house.spool.entries[item].tries == len(tried))
-            await house.until(lambda: not house.dispatcher._waking.items)
-        return DONE
-
-    async def check() -> None:
-        nonlocal house, item
-        async with House(tmp_path, FakeCourier(put_off)) as house:
-            item = await house.message("greylisted")
-            house.run()
-            await house.until(lambda: house.courier.started == 1 and not house.courier.running)
-            assert house.dispatcher.push([item], Wish("force"))
-            await house.until(lambda: house.courier.started == 2 and not house.courier.running)
-            await house.until(lambda: not house.dispatcher._wishes and not house.dispatcher._waking.items)
-            assert tried == [1, 2]
-
-    house: House
-    item = ""
     asyncio.run(check())

@@ -63,7 +63,7 @@ def test_one_success_wakes_older_mail_for_the_same_relay(tmp_path: Path, why: Wh
             await branch.until(lambda: branch.dispatcher.sessions.troubles.now)
             new = await branch.hand_in()
             works = True
-            branch.dispatcher.push([new], Wish("send"))
+            branch.dispatcher.wishes.push([new], Wish("send"))
             await branch.empty()
             delivered = [event.id for event in branch.events if isinstance(event, DeliveredTo)]
             assert sorted(delivered) == sorted([*old, new])
@@ -82,7 +82,7 @@ def test_urgent_mail_does_not_drag_the_queue_along(tmp_path: Path) -> None:
         async with a_branch(tmp_path, courier=courier, mode="offline", schedule=file, clock=clock) as branch:
             waiting = {await branch.hand_in() for _ in range(3)} | {await branch.hand_in(message_class="bulk")}
             branch.start()
-            await branch.until(lambda: branch.dispatcher.mode[1] != "starting")
+            await branch.until(lambda: branch.dispatcher.mode.why != "starting")
             urgent = await branch.hand_in(message_class="urgent")
             await branch.until(lambda: urgent not in branch.spool.entries)
             await branch.later(3600)

@@ -1,0 +1,82 @@
+"""The decision asked about messages that wait, and what it says passed on: to a lane, to a call, or to the time to ask again.
+
+When, and about which, is the dispatcher's; what is asked at the moment of sending is the director's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from gateway.dispatch.calls import Calls
+from gateway.dispatch.deadlines import Deadlines, has_passed
+from gateway.dispatch.decide import decide, fits_no_opening
+from gateway.dispatch.facts import Go, MessageFacts, Raise, Situation, directions, facts_of_entry
+from gateway.dispatch.order import order_key
+from gateway.dispatch.sessions import Sessions
+from gateway.dispatch.waking import Waking
+from gateway.dispatch.wishes import Wishes
+from gateway.spool.spool import Spool
+
+SLICE = 100
+"""Messages decided over before the event loop gets its turn: a millisecond."""
+
+
+class Scan:
+    """`over` starts no session and no call: it says what may go and what is to be called."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        wishes: Wishes,
+        deadlines: Deadlines,
+        sessions: Sessions,
+        calls: Calls,
+        waking: Waking,
+        situation: Callable[[], Situation],
+    ) -> None:
+        self._spool, self._wishes, self._deadlines = spool, wishes, deadlines
+        self._sessions, self._calls, self._waking = sessions, calls, waking
+        self._situation = situation
+
+    async def over(self, ids: Sequence[str]) -> None:
+        """Decide over these, all in one situation. What has ended meanwhile is forgotten; what is being sent is passed over."""
+        situation = self._situation()
+        for number, item in enumerate(ids, 1):
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
+            entry = self._spool.entries.get(item)
+            if entry is None:
+                self._wishes.forget(item)
+                self._sessions.forget(item)
+                continue
+            if entry.claimed:
+                continue
+            if entry.deliver_by is not None and situation.clock_why is None:
+                if has_passed(entry, situation.now):
+                    self._deadlines.passed(item)
+                    continue
+                self._waking.one_at(entry.deliver_by, item)
+            wish = self._wishes.of(item)
+            if entry.outside:
+                self._offer(facts_of_entry(entry, wish, "outside"), situation)
+            if entry.inside:
+                self._offer(facts_of_entry(entry, wish, "inside"), situation)
+
+    def _offer(self, message: MessageFacts, situation: Situation) -> None:
+        for part in directions(message, situation):
+            self._offer_part(part, situation)
+
+    def _offer_part(self, message: MessageFacts, situation: Situation) -> None:
+        verdict = decide(message, situation)
+        if isinstance(verdict, Go):
+            first = fits_no_opening(message, situation, verdict)
+            key = order_key(message, starts_first=first, starts_last=message.id in self._sessions.suspects)
+            self._sessions.offer(verdict, key, message.id)
+        elif isinstance(verdict, Raise):
+            self._calls.want(verdict)
+        elif verdict.wake is not None:
+            if verdict.wake == message.due or message.domain is not None:
+                self._waking.one_at(verdict.wake, message.id)
+            else:
+                self._waking.all_at(verdict.wake)
