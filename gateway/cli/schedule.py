@@ -6,11 +6,13 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 from gateway.cli.files import read_files
 from gateway.config.load import load_schedule, load_settings
+from gateway.config.problem import Problem
 from gateway.config.report import render
 from gateway.config.rules import ScheduleFile
 from gateway.config.settings import Settings
@@ -47,9 +49,10 @@ def _check(named: str | None, path: Path | None, strict: bool, as_json: bool) ->
     if path is not None or named is None:
         settings = load_settings(path)
     if named is None:
-        if settings is None or settings.schedule is None:
-            where = "gateway.yaml names no schedule" if path is not None else "there is no gateway.yaml"
-            raise UsageError(f"{where}: say which file, tidegate schedule check FILE")
+        if settings is None or path is None:
+            raise UsageError("there is no gateway.yaml: say which file, tidegate schedule check FILE")
+        if settings.schedule is None:
+            return _check_settings(settings, path, as_json)
         target = settings.schedule
     else:
         target = Path(named)
@@ -61,19 +64,30 @@ def _check(named: str | None, path: Path | None, strict: bool, as_json: bool) ->
     if settings is None:
         print("There is no gateway.yaml here: names of relays and sources were not checked.", file=sys.stderr)
     waiting = [*(settings.not_in_force if settings is not None else ()), *schedule.not_in_force]
-    if waiting:
-        print(f"not in force yet: {', '.join(str(key) for key in waiting)}", file=sys.stderr)
-    if as_json:
-        answer = {
-            "file": str(target),
-            "valid": True,
-            "warnings": [{"line": w.line, "column": w.column, "what": w.what, "hint": w.hint} for w in warnings],
-            "not_in_force": [str(key) for key in waiting],
-        }
-        print(json.dumps(answer, ensure_ascii=False))
-    else:
-        print(summary(schedule, now))
+    _say_valid(target, summary(schedule, now), warnings, [str(key) for key in waiting], as_json)
     return Exit.CONFIG if strict and warnings else Exit.OK
+
+
+def _check_settings(settings: Settings, path: Path, as_json: bool) -> int:
+    """gateway.yaml by itself has been read without a mistake; there is no schedule to warn of."""
+    what = f"{path.name} is valid; it names no schedule: while Offline nothing leaves by itself."
+    _say_valid(path, what, [], [str(key) for key in settings.not_in_force], as_json)
+    return Exit.OK
+
+
+def _say_valid(file: Path, what: str, warnings: Sequence[Problem], waiting: Sequence[str], as_json: bool) -> None:
+    if waiting:
+        print(f"not in force yet: {', '.join(waiting)}", file=sys.stderr)
+    if not as_json:
+        print(what)
+        return
+    answer = {
+        "file": str(file),
+        "valid": True,
+        "warnings": [{"line": w.line, "column": w.column, "what": w.what, "hint": w.hint} for w in warnings],
+        "not_in_force": list(waiting),
+    }
+    print(json.dumps(answer, ensure_ascii=False))
 
 
 def _next(options: argparse.Namespace, path: Path | None, as_json: bool) -> int:

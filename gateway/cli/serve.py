@@ -56,9 +56,11 @@ async def _serve(app: App, journal: Journal, log: MailLog) -> int:
 
 
 def _ready(app: App, journal: Journal, addresses: list[Address]) -> None:
-    warnings = review(app.schedule, app.settings, time.time())
-    for warning in warnings:
-        journal.record(Remark("schedule", f"{warning.file}:{warning.line}: {warning.what}"))
+    if app.settings.schedule is None:
+        journal.record(Remark("schedule", "gateway.yaml names none: while Offline nothing leaves by itself"))
+    else:
+        for warning in review(app.schedule, app.settings, time.time()):
+            journal.record(Remark("schedule", f"{warning.file}:{warning.line}: {warning.what}"))
     # What a start has built stays; collections of garbage need not look at it again, which with a long queue stops all else
     # for a tenth of a second.
     gc.collect()
