@@ -169,7 +169,7 @@ class _Builder:
 
     def _delivery(self, block: Fields) -> dict[str, Any]:
         if block.values.get("online") == "direct" and find_spec("dns") is None:
-            hint = "install it: pip install 'tidegate[direct]'; or write online: relay."
+            hint = "install it beside the gateway: pip install '/path/to/tidegate[direct]'; or write online: relay."
             self._wrong(block, "online", '"online: direct" needs dnspython, which is not installed', hint)
         return block.only(delivery_online="online")
 

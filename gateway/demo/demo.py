@@ -155,17 +155,17 @@ async def _demo(folder: Path, port: int, out: TextIO, environ: Mapping[str, str]
 
 
 def _tell(out: TextIO, folder: Path, addresses: list[Address], console: str | None) -> None:
-    tidegate = f"{Path(sys.argv[0])} -c {folder}/gateway.yaml"
+    tidegate = f"{Path(sys.argv[0]).absolute()} -c {folder.absolute()}/gateway.yaml"
     print(
         f"ready {addresses[0]}\n"
         "\n"
         "  The line is down by plan: mail is accepted and held. Every minute a window opens for 20 seconds.\n"
         f"  In a browser: {console or 'no console: its port is taken'}\n"
         "  In another terminal:\n"
-        f"    {tidegate} queue            what waits, and when it leaves\n"
-        f"    {tidegate} explain ID       why a message is still here\n"
-        f"    {tidegate} schedule open 1m open the line by hand\n"
-        f"    {tidegate} mode online      send at once\n"
+        f"    {tidegate} queue              what waits, and when it leaves\n"
+        f"    {tidegate} explain ID         why a message is still here\n"
+        f"    {tidegate} schedule open 1m   open the line by hand\n"
+        f"    {tidegate} mode online        send at once\n"
         f"    swaks --server 127.0.0.1:{addresses[0].port} --to you@hq.example     hand in mail of your own\n"
         "  Ctrl-C ends it all.\n",
         file=out,
@@ -225,7 +225,7 @@ class _Screen:
             lines += [
                 "",
                 "In another terminal:",
-                f"  {sys.argv[0]} -c {self._folder}/gateway.yaml queue|explain ID|mode online",
+                f"  {Path(sys.argv[0]).absolute()} -c {self._folder.absolute()}/gateway.yaml queue|explain ID|mode online",
             ]
             self._out.write("\x1b[H\x1b[2J" + "\n".join(lines) + "\nCtrl-C ends it.\n")
             self._out.flush()
