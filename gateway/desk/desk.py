@@ -1,4 +1,8 @@
-"""The operations of the control socket (DESIGN section 10), one function each. The same set serves every front."""
+"""The operations of the control socket (DESIGN section 10), one function each. The same set serves every front.
+
+Here are those that look, and those of links. Orders for messages are in `mail_orders`, orders for all mail in `plan_orders`;
+what the console asks beside them is in `console_reads`.
+"""
 
 from __future__ import annotations
 
@@ -6,35 +10,29 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from gateway.clock import Clock
-from gateway.config.settings import ModeName
 from gateway.connectivity.monitor import Monitor
-from gateway.control.rows import QueueRow
-from gateway.desk import schedule_file, status
-from gateway.desk.arguments import number, one_text, texts
+from gateway.desk import status
+from gateway.desk.arguments import one_text
+from gateway.desk.choice import Choice
 from gateway.desk.console_reads import ConsoleReads
-from gateway.desk.filter import Filter, parse_filter
-from gateway.desk.pushing import push
-from gateway.desk.queue_pages import TOGETHER
-from gateway.desk.view import explanation, iso, queue_row, sending_row, state_of
+from gateway.desk.filter import parse_filter
+from gateway.desk.mail_orders import MailOrders
+from gateway.desk.plan_orders import PlanOrders
+from gateway.desk.view import explanation, iso, sending_row, state_of
 from gateway.dispatch.decide import decide
 from gateway.dispatch.dispatcher import Dispatcher
-from gateway.dispatch.facts import Situation, Wish
 from gateway.dispatch.forecast import Foresight
 from gateway.dispatch.words import count_words
-from gateway.errors import NoSuchItem, NotNow, UsageError
-from gateway.events import Event, HeldItem, Journal, ReleasedItem, RemovedItem, RestoredItem, WindowEdge
+from gateway.errors import NoSuchItem, UsageError
+from gateway.events import Event, Journal
 from gateway.maillog import render
 from gateway.reception.users import load_users
-from gateway.spool.record import Record
 from gateway.spool.spool import Spool
-
-MODES: tuple[ModeName, ...] = ("auto", "online", "offline", "stopped")
 
 WATCH_BUFFER = 1000
 """Events kept for a `watch` that reads slowly; beyond that the oldest are dropped, and it is told how many."""
@@ -65,15 +63,22 @@ class Desk:
         take_dropped: Callable[[], Awaitable[list[str]]] | None = None,
     ) -> None:
         self._dispatcher, self._spool, self._monitor = dispatcher, spool, monitor
-        self._clock, self._journal, self._reload = clock, journal, reload
+        self._clock, self._journal = clock, journal
         self._take_dropped = take_dropped
-        self._trial = schedule_file.Trial()
-        self.console = ConsoleReads(dispatcher, spool, monitor, clock, journal, self._chosen, reload)
+        self._choice = choice = Choice(dispatcher, spool)
+        self.console = ConsoleReads(dispatcher, spool, monitor, clock, journal, choice.chosen, reload)
+        self._parts = (
+            self,
+            MailOrders(dispatcher, spool, journal, choice),
+            PlanOrders(dispatcher, clock, journal, choice, reload),
+            self.console,
+        )
 
     async def handle(self, operation: str, arguments: dict[str, Any]) -> Answer:
         """Results of one operation; raises GatewayError for a refusal."""
         name = "op_" + operation.replace(" ", "_")
-        function = (getattr(self, name, None) or getattr(self.console, name, None)) if operation.isascii() else None
+        parts = self._parts if operation.isascii() else ()
+        function = next((found for part in parts if (found := getattr(part, name, None)) is not None), None)
         if function is None:
             raise UsageError(f'the gateway has no operation "{operation[:40]}"')
         async for result in function(arguments):
@@ -97,7 +102,7 @@ class Desk:
 
     async def op_queue(self, arguments: dict[str, Any]) -> Answer:
         wanted = parse_filter(one_text(arguments, "filter", ""))
-        async for row in self._rows(wanted):
+        async for row in self._choice.rows(wanted):
             yield row
 
     async def op_sending(self, arguments: dict[str, Any]) -> Answer:
@@ -107,7 +112,7 @@ class Desk:
             yield sending_row(sending, now)
 
     async def op_show(self, arguments: dict[str, Any]) -> Answer:
-        record = await self._record(one_text(arguments, "id"))
+        record = await self._choice.record(one_text(arguments, "id"))
         shown = msgspec.to_builtins(record)
         content = await self._spool.content(record.id)
         try:
@@ -118,7 +123,7 @@ class Desk:
         yield shown
 
     async def op_explain(self, arguments: dict[str, Any]) -> Answer:
-        record = await self._record(one_text(arguments, "id"))
+        record = await self._choice.record(one_text(arguments, "id"))
         yield explanation(
             record, self._dispatcher.situation(), sending=self._dispatcher.sessions.sending.get(record.id)
         )
@@ -197,123 +202,7 @@ class Desk:
         meter = self._dispatcher.meter
         return next(status.link_row(link, situation, meter) for link in situation.links if link.name == name)
 
-    # -- sending ------------------------------------------------------------------------------------------------
-
-    async def op_send(self, arguments: dict[str, Any]) -> Answer:
-        """`now` may dial; `force`: class, size and Next Try do not count."""
-        wish = Wish("force" if arguments.get("force") else "send", bool(arguments.get("now")))
-        ids = [entry.id for entry in list(self._spool.entries.values()) if not entry.held]
-        yield await self._pushed(ids, wish, len(self._spool.entries))
-
-    async def op_try(self, arguments: dict[str, Any]) -> Answer:
-        ids = [await self._known(item) for item in dict.fromkeys(texts(arguments, "ids"))]
-        held = [item for item in ids if self._spool.entries[item].held]
-        if held:
-            raise NotNow(f"{held[0]} is held; release it first")
-        yield await self._pushed(ids, Wish("force", bool(arguments.get("now"))), len(ids))
-
-    async def _pushed(self, ids: list[str], wish: Wish, asked: int) -> dict[str, Any]:
-        if not asked:
-            raise NotNow("the queue is empty")
-        if not ids:
-            raise NotNow("every message is held")
-        return await push(self._dispatcher, self._spool, ids, wish)
-
-    # -- holding and removing -----------------------------------------------------------------------------------
-
-    async def op_hold(self, arguments: dict[str, Any]) -> Answer:
-        note = one_text(arguments, "note", "") or None
-
-        def hold(record: Record) -> None:
-            record.held, record.hold_note = True, note
-
-        for item in await self._spool.update(await self._chosen(arguments), hold):
-            self._journal.record(HeldItem(item, note))
-            yield {"id": item, "result": "held"}
-
-    async def op_release(self, arguments: dict[str, Any]) -> Answer:
-        def release(record: Record) -> None:
-            record.held, record.hold_note = False, None
-
-        ids = [item for item in await self._chosen(arguments) if self._spool.entries[item].held]
-        for item in await self._spool.update(ids, release):
-            self._journal.record(ReleasedItem(item))
-            yield {"id": item, "result": "released"}
-
-    async def op_remove(self, arguments: dict[str, Any]) -> Answer:
-        ids = await self._chosen(arguments)
-        results = await self._spool.remove(ids, by="operator", tell_sender=bool(arguments.get("tell_senders")))
-        self._dispatcher.removals.changed()
-        for item in ids:
-            if results.get(item) == "removed":
-                self._journal.record(RemovedItem(item, "operator"))
-            yield {"id": item, "result": results.get(item, "unknown")}
-
-    async def op_undo(self, arguments: dict[str, Any]) -> Answer:
-        del arguments
-        for item in await self._spool.undo():
-            self._journal.record(RestoredItem(item))
-            yield {"id": item, "result": "restored"}
-        self._dispatcher.removals.changed()
-
-    # -- mode and schedule --------------------------------------------------------------------------------------
-
-    async def op_mode(self, arguments: dict[str, Any]) -> Answer:
-        mode = arguments.get("mode")
-        if mode is not None:
-            if mode not in MODES:
-                raise UsageError(f'"{mode}" is not a mode; modes are {", ".join(MODES)}')
-            self._dispatcher.timetable.set_mode(mode, number(arguments, "for"))
-            await self._dispatcher.settled()
-        yield status.mode_row(self._dispatcher)
-
-    async def op_open(self, arguments: dict[str, Any]) -> Answer:
-        seconds = number(arguments, "seconds")
-        if seconds is None or not 1 <= seconds <= 7 * 86400:
-            raise UsageError("an opening lasts from 1 s to 7 days")
-        opening = self._dispatcher.timetable.open_now(seconds)
-        await self._dispatcher.settled()
-        yield {"window": opening.window.name, "opens": self._iso(opening.opens), "closes": self._iso(opening.closes)}
-
-    async def op_skip(self, arguments: dict[str, Any]) -> Answer:
-        del arguments
-        opening = self._dispatcher.timetable.skip_next()
-        if opening is None:
-            raise NotNow("the schedule has no opening ahead")
-        self._journal.record(WindowEdge(opening.window.name, "skipped", opening.closes, "skipped by an operator"))
-        await self._dispatcher.settled()
-        yield {"window": opening.window.name, "opens": self._iso(opening.opens), "closes": self._iso(opening.closes)}
-
-    async def op_clock_accept(self, arguments: dict[str, Any]) -> Answer:
-        """The operator says that the clock is right."""
-        del arguments
-        watch = self._dispatcher.clock_watch
-        if watch is None:
-            raise NotNow("nobody watches the clock")
-        watch.accept()
-        await self._dispatcher.settled()
-        yield {"clock": self._iso(self._clock.now()), "is_set": watch.is_set}
-
-    async def op_simulate(self, arguments: dict[str, Any]) -> Answer:
-        """When would the waiting messages leave under another schedule file?"""
-        changed = schedule_file.read(Path(one_text(arguments, "file")), self._dispatcher.settings)
-        situation = schedule_file.under(self._dispatcher.situation(), changed)
-        async for row in self._rows(situation=situation):
-            yield row
-
-    async def op_apply(self, arguments: dict[str, Any]) -> Answer:
-        """Put another schedule file in force; with `confirm` seconds, go back unless it is said again within them."""
-        path = Path(one_text(arguments, "file"))
-        yield await self._trial.apply(
-            path, self._dispatcher.settings, number(arguments, "confirm"), self._reload, self._journal
-        )
-
-    async def op_reload(self, arguments: dict[str, Any]) -> Answer:
-        del arguments
-        self._reload()
-        await self._dispatcher.settled()
-        waiting = [*self._dispatcher.settings.not_in_force, *self._dispatcher.timetable.schedule.not_in_force]
-        yield {"result": "reloaded", "not_in_force": [str(key) for key in waiting]}
+    # -- what was put down for us --------------------------------------------------------------------------------
 
     async def op_users(self, arguments: dict[str, Any]) -> Answer:
         """The file of users was changed: can we read it? A login looks for itself; this tells the one who changed it."""
@@ -328,41 +217,6 @@ class Desk:
             yield {"id": item}
 
     # -- parts --------------------------------------------------------------------------------------------------
-
-    async def _rows(self, wanted: Filter | None = None, situation: Situation | None = None) -> AsyncIterator[QueueRow]:
-        """The queue, oldest first. Rows are made a few at a time: memory does not grow with the queue."""
-        situation = situation if situation is not None else self._dispatcher.situation()
-        entries = sorted(self._spool.entries.values(), key=lambda entry: (entry.created, entry.id))
-        for at in range(0, len(entries), TOGETHER):
-            for record in await self._spool.records([entry.id for entry in entries[at : at + TOGETHER]]):
-                if record is None:
-                    continue  # it ended while we were looking
-                sending = self._dispatcher.sessions.sending.get(record.id)
-                row = queue_row(record, situation, claimed=sending is not None, sending=sending)
-                if wanted is None or wanted.matches(row, situation.now):
-                    yield row
-
-    async def _record(self, item: str) -> Record:
-        return await self._spool.record(await self._known(item))
-
-    async def _known(self, item: str) -> str:
-        if item not in self._spool.entries:
-            raise NoSuchItem(f"there is no message {item[:40]} in the queue")
-        return item
-
-    async def _chosen(self, arguments: dict[str, Any]) -> list[str]:
-        """The messages that an operator named: IDs, a filter, or all."""
-        ids, match, everything = texts(arguments, "ids"), arguments.get("match"), bool(arguments.get("all"))
-        if (bool(ids), match is not None, everything).count(True) != 1:
-            raise UsageError("name messages by ID, or by --match FILTER, or say --all")
-        if ids:
-            return [await self._known(item) for item in dict.fromkeys(ids)]
-        if everything:
-            return list(self._spool.entries)
-        wanted = parse_filter(str(match))
-        if not wanted.tests:
-            raise UsageError("an empty filter matches everything: say --all if that is meant")
-        return [row.id async for row in self._rows(wanted)]
 
     def _iso(self, instant: float) -> str:
         return iso(instant, self._dispatcher.timetable.schedule.timezone)
