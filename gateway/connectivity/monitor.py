@@ -18,12 +18,12 @@ from gateway.connectivity.devices import DeviceFacts
 from gateway.connectivity.hysteresis import Belief, Sign
 from gateway.connectivity.judge import DEFAULT, judge_line
 from gateway.connectivity.kernel import Kernel, LinuxKernel
-from gateway.connectivity.names import SocketAddress
 from gateway.connectivity.netlink import KernelEvents
 from gateway.connectivity.probe import Probed, Question, probe
 from gateway.connectivity.state import LinkState
 from gateway.connectivity.watch import Watch
 from gateway.events import Alarm, Journal, LinkChanged
+from gateway.lookup import SocketAddress
 
 Prober = Callable[[Question], Awaitable[Probed]]
 """Asks a relay whether it answers."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from gateway.config.settings import RelaySettings
 from gateway.connectivity.ledger import wire_octets
-from gateway.connectivity.names import SocketAddress, addresses_of, is_literal
+from gateway.lookup import Lookups, SocketAddress, literal_address
 
 TIMEOUT = 20.0
 """Seconds for the whole probe."""
@@ -30,8 +30,12 @@ _CLOSING = 2
 _FAREWELL = 2.0
 """Seconds from QUIT to the relay's closing."""
 
+MAX_ADDRESSES = 4
+MAX_LOOKUPS = 4
 _MOST_LINES = 100
 _LONGEST_LINE = 4096
+
+_lookups = Lookups(MAX_LOOKUPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +173,12 @@ def _name(relay: RelaySettings) -> str:
 
 async def _addresses(question: Question) -> tuple[SocketAddress, ...]:
     relay = question.relay
-    if question.may_look_up or is_literal(relay.host):
+    literal = literal_address(relay.host, relay.port)
+    if literal is not None:
+        return (literal,)
+    if question.may_look_up:
         try:
-            return tuple(await addresses_of(relay.host, relay.port))
+            return tuple(await _lookups.addresses(_name(relay), relay.port, MAX_ADDRESSES))
         except (OSError, UnicodeError):
             if not question.known:
                 raise

@@ -1,23 +1,18 @@
-"""From a relay's name to a connected socket: look-up, several addresses in turn, a given interface.
-
-Looking up a name blocks for as long as the resolver likes, so it has threads of its own: a dead line must not hold up
-the disk or anything else. A thread that hangs is left behind, and never more than a few of them.
-"""
+"""From a relay's name to a connected socket: its addresses, remembered for a while and tried in turn; a given interface."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import errno
-import ipaddress
 import os
 import socket
 import struct
-import threading
-from typing import Any, cast
+from typing import cast
 
 from gateway.courier.contract import Timers
 from gateway.courier.memory import RelayMemory
+from gateway.lookup import Lookups, SocketAddress, literal_address
 
 FRESH = 60.0
 """Seconds for which a look-up is not repeated: it would cost a round trip on a thin line."""
@@ -27,9 +22,7 @@ _AT_ONCE = struct.pack("ii", 1, 0)
 MAX_ADDRESSES = 8
 MAX_LOOKUPS = 8
 
-_slots = threading.BoundedSemaphore(MAX_LOOKUPS)
-
-AddressInfo = tuple[socket.AddressFamily, tuple[Any, ...]]
+_lookups = Lookups(MAX_LOOKUPS)
 
 
 class DialFailed(Exception):
@@ -72,17 +65,17 @@ def _prepare(sock: socket.socket, interface: str | None, timers: Timers) -> None
             raise DialFailed(f"cannot be reached through {interface} ({exc.strerror})") from exc
 
 
-async def _addresses(host: str, port: int, timeout: float, memory: RelayMemory) -> list[AddressInfo]:
-    literal = host.removeprefix("[").removesuffix("]")
-    with contextlib.suppress(ValueError):
-        version = ipaddress.ip_address(literal.partition("%")[0]).version
-        return [(socket.AF_INET6, (literal, port)) if version == 6 else (socket.AF_INET, (literal, port))]
+async def _addresses(host: str, port: int, timeout: float, memory: RelayMemory) -> list[SocketAddress]:
+    literal = literal_address(host, port)
+    if literal is not None:
+        return [literal]
     loop = asyncio.get_running_loop()
-    known = [cast(AddressInfo, a) for a in memory.addresses]
+    known = [cast(SocketAddress, a) for a in memory.addresses]
     if known and loop.time() - memory.addresses_at < FRESH:
         return known
     try:
-        found = await _look_up(host, port, timeout)
+        async with asyncio.timeout(timeout):
+            found = await _lookups.addresses(host, port, MAX_ADDRESSES)
     except (OSError, UnicodeError, TimeoutError) as exc:
         if known:  # an old address beats none: resolvers die before relays move
             return known
@@ -90,42 +83,6 @@ async def _addresses(host: str, port: int, timeout: float, memory: RelayMemory) 
     memory.addresses = tuple(found)
     memory.addresses_at = loop.time()
     return found
-
-
-async def _look_up(host: str, port: int, timeout: float) -> list[AddressInfo]:
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[list[AddressInfo]] = loop.create_future()
-
-    def tell(found: list[AddressInfo], failure: Exception | None) -> None:
-        if not answer.done():
-            if failure is None:
-                answer.set_result(found)
-            else:
-                answer.set_exception(failure)
-
-    def ask() -> None:
-        found: list[AddressInfo] = []
-        failure: Exception | None = None
-        try:
-            for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-                if (family, address) not in found and len(found) < MAX_ADDRESSES:
-                    found.append((family, address))
-        except (OSError, UnicodeError) as exc:
-            failure = exc
-        finally:
-            _slots.release()
-        with contextlib.suppress(RuntimeError):  # the loop ended before the resolver did
-            loop.call_soon_threadsafe(tell, found, failure)
-
-    if not _slots.acquire(blocking=False):
-        raise OSError(errno.EAGAIN, "the name service still owes older answers")
-    try:
-        threading.Thread(target=ask, name="names", daemon=True).start()
-    except RuntimeError:
-        _slots.release()
-        raise OSError(errno.EAGAIN, "no thread for a look-up") from None
-    async with asyncio.timeout(timeout):
-        return await answer
 
 
 def _in_words(exc: Exception) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,14 +23,8 @@ DOWN = "ip addr flush dev eth0; ip link set eth0 down"
 
 @pytest.fixture
 def branch() -> Iterator[Namespaces]:
-    namespaces.require()
-    made = Namespaces(f"tg{os.getpid()}")
-    try:
-        made.make()
-        made.without_ipv6()
-        yield made
-    finally:
-        made.remove()
+    with namespaces.made("tg") as both:
+        yield both
 
 
 @pytest.fixture

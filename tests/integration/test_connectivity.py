@@ -23,13 +23,8 @@ from tests.support.namespaces import Namespaces
 
 @pytest.fixture
 def namespace() -> Iterator[Namespaces]:
-    namespaces.require()
-    made = Namespaces(f"tg{os.getpid()}")
-    try:
-        made.make()
-        yield made
-    finally:
-        made.remove()
+    with namespaces.made("tg", ipv6=True) as both:
+        yield both
 
 
 class Watcher:

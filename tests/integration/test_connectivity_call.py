@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,13 +29,8 @@ DOWN = "ip link del ppp0"
 
 @pytest.fixture
 def branch() -> Iterator[Namespaces]:
-    namespaces.require()
-    made = Namespaces(f"tc{os.getpid()}")
-    try:
-        made.make()
-        yield made
-    finally:
-        made.remove()
+    with namespaces.made("tc", ipv6=True) as both:
+        yield both
 
 
 def office(up: str, journal: Journal, within: float = 5.0) -> tuple[Monitor, Dialler]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import threading
 from pathlib import Path
 
 import pytest
 
-from gateway.connectivity import host, kernel, names, rtnetlink
+from gateway.connectivity import host, kernel, rtnetlink
 from gateway.connectivity.kernel import ANYWHERE, Kernel, LinuxKernel
 from gateway.connectivity.netlink import KernelEvents
 from tests.support.fakekernel import FakeKernel
@@ -89,40 +87,6 @@ def test_events_are_heard_in_the_loop_once_a_burst() -> None:
 
     asyncio.run(main())
     assert len(looks) == 1
-
-
-def test_a_resolver_that_hangs_holds_up_nobody_and_has_few_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = threading.Event()
-    asked: list[str] = []
-
-    def hang(name: str, port: int, **_more: object) -> list[object]:
-        asked.append(name)
-        answer.wait(20)
-        return [(socket.AF_INET, 1, 6, "", ("192.0.2.1", port))]
-
-    monkeypatch.setattr(socket, "getaddrinfo", hang)
-
-    async def main() -> None:
-        for _ in range(names.MAX_LOOKUPS):
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.02):
-                    await names.addresses_of("slow.example", 25)
-        with pytest.raises(OSError, match="still owes"):
-            await names.addresses_of("slow.example", 25)
-        assert await names.addresses_of("192.0.2.9", 25) == [(socket.AF_INET, ("192.0.2.9", 25))]
-        answer.set()
-        async with asyncio.timeout(5):
-            while True:
-                try:
-                    found = await names.addresses_of("slow.example", 25)
-                except OSError:
-                    await asyncio.sleep(0.01)
-                else:
-                    break
-        assert found == [(socket.AF_INET, ("192.0.2.1", 25))]
-
-    asyncio.run(main())
-    assert len(asked) == names.MAX_LOOKUPS + 1
 
 
 def test_counters_and_memory_are_there_for_the_status() -> None:

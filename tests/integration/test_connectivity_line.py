@@ -27,14 +27,8 @@ QUIET_SECONDS = float(os.environ.get("TIDEGATE_QUIET_SECONDS", "5"))
 
 @pytest.fixture
 def branch() -> Iterator[Namespaces]:
-    namespaces.require()
-    made = Namespaces(f"tl{os.getpid()}")
-    try:
-        made.make()
-        made.without_ipv6()
-        yield made
-    finally:
-        made.remove()
+    with namespaces.made("tl") as both:
+        yield both
 
 
 class FarRelay:

@@ -25,15 +25,9 @@ ETHERNET = 14
 
 @pytest.fixture
 def branch() -> Iterator[Namespaces]:
-    namespaces.require()
-    made = Namespaces(f"tb{os.getpid()}")
-    try:
-        made.make()
-        made.without_ipv6()
-        made.come_up()
-        yield made
-    finally:
-        made.remove()
+    with namespaces.made("tb") as both:
+        both.come_up()
+        yield both
 
 
 @contextlib.contextmanager

@@ -8,7 +8,8 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,6 +37,20 @@ def require() -> None:
         if os.environ.get("TIDEGATE_LABS_REQUIRED"):
             pytest.fail(reason)
         pytest.skip(reason)
+
+
+@contextmanager
+def made(name: str, *, ipv6: bool = False) -> Iterator[Namespaces]:
+    """Both, for as long as the context lasts, under names of this process alone; skips as `require` does. The branch is down."""
+    require()
+    both = Namespaces(f"{name}{os.getpid()}")
+    try:
+        both.make()
+        if not ipv6:
+            both.without_ipv6()
+        yield both
+    finally:
+        both.remove()
 
 
 class Namespaces:

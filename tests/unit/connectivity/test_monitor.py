@@ -14,10 +14,10 @@ from gateway.config.settings import LinkSettings, RelaySettings, Settings
 from gateway.connectivity.devices import DeviceFacts
 from gateway.connectivity.kernel import KernelFacts
 from gateway.connectivity.monitor import Monitor
-from gateway.connectivity.names import SocketAddress
 from gateway.connectivity.probe import Probed, Question
 from gateway.connectivity.state import LinkState
 from gateway.events import Alarm, Event, Journal, LinkChanged
+from gateway.lookup import SocketAddress
 from tests.support.clock import FakeClock
 from tests.support.fakekernel import FakeKernel
 
