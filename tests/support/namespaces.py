@@ -41,7 +41,7 @@ def require() -> None:
 
 @contextmanager
 def made(name: str, *, ipv6: bool = False) -> Iterator[Namespaces]:
-    """Both, for as long as the context lasts, under names of this process alone; skips as `require` does. The branch is down."""
+    """Both, while the context lasts, under names of this process alone; skips as `require` does. The branch is down."""
     require()
     both = Namespaces(f"{name}{os.getpid()}")
     try:
