@@ -20,6 +20,9 @@ from gateway.events import Alarm, Journal, Remark
 from gateway.maillog import MailLog
 from gateway.schedule.review import review
 
+GATHER = 0.01
+"""Seconds that lines of the log wait for others, so that a rush costs one write for many."""
+
 
 def serve(path: Path | None) -> int:
     """Run until SIGTERM or SIGINT; SIGHUP reads the files again. Prints one line `ready` with the addresses."""
@@ -41,7 +44,7 @@ def serve(path: Path | None) -> int:
 
 async def _serve(app: App, journal: Journal, log: MailLog) -> int:
     loop = asyncio.get_running_loop()
-    log.gather(loop.call_soon)
+    log.gather(lambda write: loop.call_later(GATHER, write))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, app)
     loop.add_signal_handler(signal.SIGHUP, _reload, app, journal)

@@ -19,6 +19,7 @@ from gateway.errors import Exit, GatewayError
 from gateway.events import Alarm, Journal
 from gateway.mail.envelope import Class
 from gateway.reception import replies
+from gateway.reception.acceptor import Acceptor
 from gateway.reception.guests import Guests
 from gateway.reception.host import Host, RelayOffers, Rules
 from gateway.reception.session import Session
@@ -53,17 +54,17 @@ class Listener:
     def __init__(self, host: Host, rules: Rules) -> None:
         self._host = host
         self.rules = rules
-        self._server: asyncio.Server | None = None
+        self._acceptor: Acceptor | None = None
         self.address = rules.listen.address
 
-    async def open(self) -> None:
+    def open(self) -> None:
         """Raises ListenError."""
         loop = asyncio.get_running_loop()
         wanted = self.rules.listen.address
         listening = _bind(wanted)
         try:
-            self._server = await loop.create_server(
-                lambda: Session(self._host, self.rules, loop), sock=listening, backlog=BACKLOG
+            self._acceptor = Acceptor(
+                listening, BACKLOG, lambda: Session(self._host, self.rules, loop), self._cannot_accept
             )
         except OSError as exc:
             listening.close()
@@ -72,9 +73,12 @@ class Listener:
 
     def close(self) -> None:
         """Take no more connections; those there are go on."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._acceptor is not None:
+            self._acceptor.close()
+            self._acceptor = None
+
+    def _cannot_accept(self, why: str) -> None:
+        self._host.journal.record(Alarm(about="listen", what=f"{self.address}: {why}"))
 
 
 class Reception:
@@ -128,7 +132,7 @@ class Reception:
         self._host.token = await self._load_token()
         try:
             for place, listen in _places(self._settings):
-                await self._open(place, listen)
+                self._open(place, listen)
         except ListenError:
             self._close_listeners()
             raise
@@ -212,7 +216,7 @@ class Reception:
                 if place in self._listeners:
                     self._listeners[place].rules = rules
                 else:
-                    await self._open(place, listen)
+                    self._open(place, listen)
             except GatewayError as exc:
                 self._journal.record(Alarm(about="listen", what=str(exc)))
                 if place in self._listeners:
@@ -236,9 +240,9 @@ class Reception:
             raise ListenError(f"cannot listen on {listen.address}: there are no users for its AUTH")
         return rules
 
-    async def _open(self, place: _Place, listen: ListenSettings) -> None:
+    def _open(self, place: _Place, listen: ListenSettings) -> None:
         listener = Listener(self._host, self._rules(self._settings, listen))
-        await listener.open()
+        listener.open()
         self._listeners[place] = listener
 
     def _close_listeners(self) -> None:

@@ -1,0 +1,72 @@
+"""A listening socket: each client that comes gets its protocol in the same round of the event loop.
+
+asyncio's server asks the kernel after each client for another, and makes a task for it that goes on in a later round: a third
+of the time that a device waits for our greeting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+from gateway.reception.serving import Serving
+
+BREATH = 1.0
+"""Seconds without new clients where the kernel has no descriptor or memory for one: sessions may end meanwhile."""
+
+
+class Acceptor:
+    """Listens from the start until `close`. `trouble(text)` is told, once until it is over, that clients cannot be let in."""
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        backlog: int,
+        make: Callable[[], asyncio.BaseProtocol],
+        trouble: Callable[[str], None],
+    ) -> None:
+        """Raises OSError where the socket cannot listen."""
+        self._loop = asyncio.get_running_loop()
+        self._listening, self._make, self._trouble = listening, make, trouble
+        self._is_told = False
+        self._pause: asyncio.TimerHandle | None = None
+        listening.listen(backlog)
+        self._loop.add_reader(listening, self._accept)
+
+    def close(self) -> None:
+        """Take no more connections; those there are go on."""
+        if self._pause is not None:
+            self._pause.cancel()
+        self._loop.remove_reader(self._listening)
+        self._listening.close()
+
+    def _accept(self) -> None:
+        """One client a round: where more wait, the socket is ready again at the next."""
+        try:
+            client, _ = self._listening.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return  # it is gone already
+        except OSError as exc:
+            self._loop.remove_reader(self._listening)
+            self._pause = self._loop.call_later(BREATH, self._go_on)
+            if not self._is_told:
+                self._is_told = True
+                self._trouble(f"no client can be let in: {exc.strerror or exc}")
+            return
+        self._is_told = False
+        Serving(self._let_in(client), self._loop, self._has_let_in).resume()
+
+    def _go_on(self) -> None:
+        self._pause = None
+        self._loop.add_reader(self._listening, self._accept)
+
+    async def _let_in(self, client: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(self._make, client)
+        except OSError:  # it was gone before it was greeted
+            client.close()
+
+    def _has_let_in(self, error: BaseException | None) -> None:
+        if error is not None:
+            self._loop.call_exception_handler({"message": "a client could not be let in", "exception": error})
