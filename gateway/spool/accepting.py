@@ -21,6 +21,7 @@ from gateway.spool.records import Records
 from gateway.spool.room import Room
 from gateway.spool.tasks import Tasks
 from gateway.spool.writeahead import Kind, Note
+from gateway.spool.written import Written
 
 
 class Accepting:
@@ -109,10 +110,10 @@ class Accepting:
         record = make(sha256)
         entry = Entry(record)
         written = self._records.write([Note(Kind.ACCEPTED, record.id, encode_record(record), content)])
-        written.add_done_callback(partial(self._committed, entry))
+        written.then(partial(self._committed, entry))
         if meanwhile is not None:
             meanwhile(entry)
-        await asyncio.shield(written)
+        await written
         return entry
 
     async def _commit_large(
@@ -122,7 +123,7 @@ class Accepting:
             record = make(await draft.finish(head))
             entry = Entry(record)
             written = self._records.write([Note(Kind.LARGE, record.id, encode_record(record))])
-            written.add_done_callback(partial(self._committed, entry))
+            written.then(partial(self._committed, entry))
             if meanwhile is not None:
                 meanwhile(entry)
             await written
@@ -132,10 +133,10 @@ class Accepting:
             raise
         return entry
 
-    def _committed(self, entry: Entry, written: asyncio.Future[int]) -> None:
+    def _committed(self, entry: Entry, written: Written) -> None:
         """Runs before the one who waits for the commit goes on, and also where nobody waits any more."""
         self.drafts.open.discard(entry.id)
-        if not written.cancelled() and written.exception() is None:
+        if written.error is None:
             self._appeared(entry)
 
     def _record(

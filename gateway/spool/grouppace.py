@@ -1,39 +1,39 @@
-"""When the next group of notes is written: at once, or when those who are about to hand theirs in have done so. Pure.
+"""When the next group of notes may begin: where one is under way already, on a slow disk before that has ended. Pure.
 
-On a disk whose flush takes long (an SD card: 10 ms and more) clients fall into two cohorts: while the notes of one are
-flushed, the other waits for the next flush, for ever; twice the flushes, half the messages. So where flushes are slow the next
-group waits a moment for as many commits as were under way at the last one. One client alone is never waited for, and nothing
-but a commit waits: what a relay answered, or is about to be sent, is written at once.
+On a disk whose flush takes long (an SD card: 10 ms and more) a client that comes while a group is flushed would wait for the
+rest of that flush and for the whole of its own. So there a few flushes are under way at once, begun at equal distances: nobody
+waits longer than one distance before the own flush begins. On a fast disk that would only be more flushes.
 """
 
 from __future__ import annotations
 
 SLOW = 0.002
-"""Seconds of a flush from which on waiting may pay."""
+"""Seconds of a flush from which on it pays to begin another meanwhile."""
 
-MOST = 0.01
-"""Seconds that a group waits, and never longer than half a flush takes."""
+MOST_UNDER_WAY = 3
+"""Flushes at once. The disk may well take them one after the other; it has the next at hand then."""
 
 
 class GroupPace:
-    """Told of each group that was written; asked before each that may begin."""
+    """Told of each group that begins and that was written (`now`: monotonic seconds); asked before each that may begin."""
 
-    __slots__ = ("_expected", "_seconds")
+    __slots__ = ("_begun", "_seconds")
 
     def __init__(self) -> None:
         self._seconds = 0.0
-        self._expected = 1
+        self._begun = float("-inf")
 
-    def written(self, seconds: float, commits: int, waiting: int) -> None:
-        """A group with so many commits took so long; so many more came meanwhile."""
-        self._seconds, self._expected = seconds, commits + waiting
+    def begins(self, now: float) -> None:
+        self._begun = now
 
-    def is_complete(self, commits: int) -> bool:
-        """Have as many as can be expected handed in theirs?"""
-        return commits >= self._expected
+    def written(self, seconds: float) -> None:
+        """A group took so long."""
+        self._seconds = seconds
 
-    def wait(self, commits: int) -> float:
-        """Seconds that a group with so many commits, and nothing else in it, waits for more."""
-        if self._seconds < SLOW or self.is_complete(commits):
+    def wait(self, under_way: int, now: float) -> float | None:
+        """Seconds until another group may begin beside so many; None: not before one of them has ended."""
+        if under_way == 0:
             return 0.0
-        return min(MOST, self._seconds / 2)
+        if self._seconds < SLOW or under_way >= MOST_UNDER_WAY:
+            return None
+        return max(0.0, self._begun + self._seconds / MOST_UNDER_WAY - now)

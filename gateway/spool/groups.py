@@ -1,13 +1,16 @@
 """Notes on their way into the journal, in groups: one append and one flush serve all who hand theirs in meanwhile.
 
-The journal is written on a thread of its own, since its flush must not wait for anything else; all state here belongs to the
-event loop. What a note means, and what follows from it, is `gateway.spool.ledger`'s.
+The journal is written on threads of its own, since its flush must not wait for anything else: one, and on a slow disk a few,
+each with a flush under way (`gateway.spool.grouppace`). Answers are given in the order in which the groups began, so that
+nobody hears of what happened later before what happened earlier. All state here belongs to the event loop. What a note means,
+and what follows from it, is `gateway.spool.ledger`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,6 +19,10 @@ from gateway.spool.diskerror import spool_error
 from gateway.spool.grouppace import GroupPace
 from gateway.spool.worker import Worker
 from gateway.spool.writeahead import GROUP_OCTETS, Kind, Note, WriteAhead
+from gateway.spool.written import Written
+
+SHORT = 0.0005
+"""Seconds to wait for a group that has begun and is not written yet, before the next is: rarely any."""
 
 
 @dataclass(slots=True)
@@ -23,8 +30,21 @@ class _Batch:
     """Notes that wait for their group; `turn`: none, but a new journal file is wanted (its number is the result)."""
 
     notes: Sequence[Note]
-    done: asyncio.Future[int]
+    done: Written
     turn: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Group:
+    """What one flush serves. `voided`: so many of its notes take back those of groups that failed."""
+
+    batches: list[_Batch]
+    voided: int
+    thread: Worker[int]
+    begun: float
+    has_answer: bool = False
+    number: int | None = None
+    error: BaseException | None = None
 
 
 class Groups:
@@ -41,118 +61,132 @@ class Groups:
         failed: Callable[[], None],
     ) -> None:
         self._log, self._on_wire, self._taken_in, self._failed = log, on_wire, taken_in, failed
-        self._thread = Worker[int]("journal")
+        self._loop = asyncio.get_running_loop()
+        self._threads = [Worker[int]("journal")]
         self._queue: list[_Batch] = []
         self._void: list[Note] = []
-        self._busy = self._submitting = False
-        self._gathering: asyncio.TimerHandle | None = None
+        self._under_way: deque[_Group] = deque()  # in the order in which they began
+        self._begun = 0
+        self._submitting: asyncio.Handle | None = None
         self._pace = GroupPace()
-        self._submitted = 0.0
         self.written_to = 0
 
-    def write(self, notes: Sequence[Note]) -> asyncio.Future[int]:
+    def write(self, notes: Sequence[Note]) -> Written:
         """Done when the notes are durable, in this order; SpoolError or SpoolFull when they are not.
 
         Giving up the wait does not call the notes back.
         """
-        batch = _Batch(notes, asyncio.get_running_loop().create_future())
+        written = Written(self._loop)
         if not notes:
-            batch.done.set_result(self._log.number)
-            return batch.done
-        return self._enqueue(batch)
+            written.succeed(self._log.number)
+            return written
+        return self._enqueue(_Batch(notes, written))
 
-    def turn(self) -> asyncio.Future[int]:
+    def turn(self) -> Written:
         """Begin a new journal file; its number."""
-        return self._enqueue(_Batch((), asyncio.get_running_loop().create_future(), turn=True))
+        return self._enqueue(_Batch((), Written(self._loop), turn=True))
 
     async def run(self, call: Callable[[], int]) -> int:
-        """Another call on the journal's thread, in its turn."""
-        return await self._thread.run(call)
+        """Another call on the journal's first thread, in its turn."""
+        return await self._threads[0].run(call)
 
     @property
-    def is_gathering(self) -> bool:
-        """Does a group wait for those who were there the last time?"""
-        return self._gathering is not None
+    def under_way(self) -> int:
+        """Groups that are being written."""
+        return len(self._under_way)
 
     async def close(self) -> None:
         """Nothing may be written any more."""
-        await self._thread.run(self._log.close)
-        self._thread.close()
+        for thread in self._threads:
+            await thread.run(lambda: 0)  # whatever is under way on it has ended
+        await self.run(self._log.close)
+        for thread in self._threads:
+            thread.close()
 
-    def _enqueue(self, batch: _Batch) -> asyncio.Future[int]:
+    def _enqueue(self, batch: _Batch) -> Written:
         self._queue.append(batch)
         self._submit_soon()
         return batch.done
 
     def _submit_soon(self) -> None:
         """After the callbacks that are ready now: what other clients hand in at this moment shares the flush."""
-        if self._busy or self._submitting or not self._queue:
+        if self._submitting is not None or not self._queue:
             return
-        commits = _commits(self._queue)
-        is_only_commits = commits == len(self._queue)
-        if self._gathering is not None:
-            if is_only_commits and not self._pace.is_complete(commits):
-                return
-            self._gathering.cancel()
-            self._gathered()
-        elif is_only_commits and (wait := self._pace.wait(commits)):
-            self._gathering = asyncio.get_running_loop().call_later(wait, self._gathered)
+        wait = self._pace.wait(len(self._under_way), self._loop.time())
+        if wait is not None and self._under_way:
+            if self._queue[0].turn or self._under_way[-1].batches[0].turn:
+                return  # a new file begins when all that goes into the old one is there
+            if self._log.placed < self._begun:
+                wait = max(wait, SHORT)
+        if wait is None:
+            return
+        if wait > 0.0:
+            self._submitting = self._loop.call_later(wait, self._submit)
         else:
-            self._submitting = True
-            asyncio.get_running_loop().call_soon(self._submit)
-
-    def _gathered(self) -> None:
-        self._gathering = None
-        self._submitting = True
-        asyncio.get_running_loop().call_soon(self._submit)
+            self._submitting = self._loop.call_soon(self._submit)
 
     def _submit(self) -> None:
-        self._submitting = False
-        group: list[_Batch] = []
-        notes, octets = list(self._void), 0
+        self._submitting = None
+        if self._under_way and (self._log.placed < self._begun or self._queue[0].turn):
+            self._submit_soon()
+            return
+        void = [] if self._under_way else list(self._void)
+        batches: list[_Batch] = []
+        notes, octets = void[:], 0
         while self._queue and octets < GROUP_OCTETS:
-            if self._queue[0].turn and group:
+            if self._queue[0].turn and batches:
                 break
             batch = self._queue.pop(0)
-            group.append(batch)
+            batches.append(batch)
             if batch.turn:
                 break
             notes += batch.notes
             octets += sum(note.octets for note in batch.notes)
-        if not group:
-            return
+        is_turn = batches[0].turn
+        now = self._loop.time()
+        group = _Group(batches, 0 if is_turn else len(void), self._free_thread(), now)
         on_wire = self._on_wire()
-        call = partial(self._log.turn, on_wire) if group[0].turn else partial(self._log.append, notes, on_wire)
-        self._busy = True
-        self._submitted = asyncio.get_running_loop().time()
-        self._thread.submit(call, partial(self._written, group, 0 if group[0].turn else len(self._void)))
+        lane = self._threads.index(group.thread)
+        call = partial(self._log.turn, on_wire) if is_turn else partial(self._log.append, notes, on_wire, lane)
+        self._under_way.append(group)
+        self._begun += 1
+        self._pace.begins(now)
+        group.thread.submit(call, partial(self._answered, group))
 
-    def _written(self, group: list[_Batch], voided: int, number: int | None, exc: BaseException | None) -> None:
-        self._busy = False
-        seconds = asyncio.get_running_loop().time() - self._submitted
-        self._pace.written(seconds, _commits(group), _commits(self._queue))
-        if number is not None:
-            self.written_to = number
-            del self._void[:voided]
-            for batch in group:
-                for note in batch.notes:
-                    self._taken_in(note, number)
-                if not batch.done.done():
-                    batch.done.set_result(number)
-        else:
-            error = exc if exc is not None else SpoolError("the journal gave no answer")
-            if isinstance(exc, OSError):
-                error = spool_error(exc, "the journal cannot be written")
-            for batch in group:
-                # Their clients are told that we do not have them; should they come back after a cut, this takes them away.
-                self._void += [Note(Kind.ENDED, n.id) for n in batch.notes if n.kind in (Kind.ACCEPTED, Kind.LARGE)]
-                if not batch.done.done():
-                    batch.done.set_exception(error)
-            self.written_to = 0
-            self._failed()
+    def _free_thread(self) -> Worker[int]:
+        """One that has no group; the others come into being where flushes are slow."""
+        busy = {id(group.thread) for group in self._under_way if not group.has_answer}
+        for thread in self._threads:
+            if id(thread) not in busy:
+                return thread
+        self._threads.append(Worker[int](f"journal-{len(self._threads)}"))
+        return self._threads[-1]
+
+    def _answered(self, group: _Group, number: int | None, exc: BaseException | None) -> None:
+        group.has_answer, group.number, group.error = True, number, exc
+        self._pace.written(self._loop.time() - group.begun)
+        while self._under_way and self._under_way[0].has_answer:
+            self._tell(self._under_way.popleft())
         self._submit_soon()
 
-
-def _commits(batches: Iterable[_Batch]) -> int:
-    """How many of them make a message ours: their clients wait, and will come again."""
-    return sum(len(batch.notes) == 1 and batch.notes[0].kind in (Kind.ACCEPTED, Kind.LARGE) for batch in batches)
+    def _tell(self, group: _Group) -> None:
+        batches, number = group.batches, group.number
+        if number is not None:
+            self.written_to = number
+            del self._void[: group.voided]
+            for batch in batches:
+                for note in batch.notes:
+                    self._taken_in(note, number)
+            for batch in batches:
+                batch.done.succeed(number)
+            return
+        error = group.error if group.error is not None else SpoolError("the journal gave no answer")
+        if isinstance(error, OSError):
+            error = spool_error(error, "the journal cannot be written")
+        for batch in batches:
+            # Their clients are told that we do not have them; should they come back after a cut, this takes them away.
+            self._void += [Note(Kind.ENDED, n.id) for n in batch.notes if n.kind in (Kind.ACCEPTED, Kind.LARGE)]
+        self.written_to = 0
+        self._failed()
+        for batch in batches:
+            batch.done.fail(error)

@@ -32,6 +32,7 @@ from gateway.spool.journal_state import change_of, read_journal
 from gateway.spool.layout import Layout
 from gateway.spool.pairs import Change
 from gateway.spool.writeahead import MOST_FILES, Kind, Note, WriteAhead
+from gateway.spool.written import Written
 
 T = TypeVar("T")
 
@@ -113,7 +114,7 @@ class Ledger:
 
     # -- the journal ---------------------------------------------------------------------------------------------------
 
-    def write(self, notes: Sequence[Note]) -> asyncio.Future[int]:
+    def write(self, notes: Sequence[Note]) -> Written:
         """See `Groups.write`."""
         return self._groups.write(notes)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,6 +15,7 @@ from gateway.spool.ledger import Ledger
 from gateway.spool.pairs import content_octets
 from gateway.spool.record import MAX_RECORD_OCTETS, Record, decode_record
 from gateway.spool.writeahead import Note
+from gateway.spool.written import Written
 
 
 class Records:
@@ -25,17 +25,16 @@ class Records:
         self._disk, self._layout, self._ledger = disk, layout, ledger
         self._writing: dict[str, Note] = {}
 
-    def write(self, notes: Sequence[Note]) -> asyncio.Future[int]:
+    def write(self, notes: Sequence[Note]) -> Written:
         """As `Ledger.write`; from this call on `load` gives what the notes say."""
         for note in notes:
             self._writing[note.id] = note
         written = self._ledger.write(notes)
-        written.add_done_callback(partial(self._written, notes))
+        written.then(partial(self._written, notes))
         return written
 
-    def _written(self, notes: Sequence[Note], written: asyncio.Future[int]) -> None:
-        if not written.cancelled():
-            written.exception()  # whoever waits has it; nobody may be left
+    def _written(self, notes: Sequence[Note], written: Written) -> None:
+        del written  # durable or not: they are no longer under way
         for note in notes:
             if self._writing.get(note.id) is note:
                 del self._writing[note.id]

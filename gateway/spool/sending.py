@@ -178,7 +178,7 @@ class Sending:
     async def mark_on_wire(self, ids: Sequence[str]) -> None:
         """See `Spool.mark_on_wire`."""
         try:
-            await asyncio.shield(self._records.write([Note(Kind.WIRE, item) for item in ids]))
+            await self._records.write([Note(Kind.WIRE, item) for item in ids])
         except SpoolError as exc:
             self._journal.record(Alarm("spool", f"what is on the wire cannot be written down: {exc}"))
 

@@ -5,7 +5,7 @@ that holds something already promised. `number` orders the files; `oldest` in th
 Every note carries its file's nonce (new at each use, unknown to clients) and a checksum: what a cut tore, what an earlier
 use of the file left behind and what content pretends to be is never taken for a note.
 
-All of this runs on one thread, the journal's. What the notes mean: `Kind`. Who turns them into files: `gateway.spool.ledger`
+All of this runs on the journal's threads. What the notes mean: `Kind`. Who turns them into files: `gateway.spool.ledger`
 while the gateway runs, `gateway.spool.recovery` at start.
 """
 
@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import errno
 import os
 import struct
+import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -132,12 +134,12 @@ def read_header(page: bytes, file: JournalFile) -> bool:
 
 def pack_group(notes: Sequence[Note], nonce: bytes) -> bytes:
     """The notes one after the other, filled up to whole pages. A few notes are packed where that saves a page of flash."""
-    group = _lay_out(notes, nonce, pack=False)
-    if len(notes) <= FEW_NOTES and PAGE < len(group) <= MOST_PACKED:
+    size = sum(note.octets for note in notes)
+    if len(notes) <= FEW_NOTES and PAGE < size <= MOST_PACKED:
         packed = _lay_out(notes, nonce, pack=True)
-        if len(packed) < len(group):
+        if len(packed) < size:  # and so by a page at least, since it is filled up to one
             return packed
-    return group
+    return _lay_out(notes, nonce, pack=False)
 
 
 def _lay_out(notes: Sequence[Note], nonce: bytes, *, pack: bool) -> bytes:
@@ -219,15 +221,30 @@ def _page(disk: Disk, descriptor: int, offset: int) -> bytes:
         return b""
 
 
+@dataclass(slots=True)
+class _Open:
+    """The file that is being written. Each lane has a descriptor of its own: the kernel reports a page that it could not write
+    once to each, so that no flush hides another's failure. `users`: flushes under way."""
+
+    file: JournalFile
+    descriptors: dict[int, int]
+    users: int = 0
+    has_failed: bool = False
+    is_over: bool = False
+
+
 class WriteAhead:
-    """The journal of a running gateway: used on its own thread only, but for `needed` and `number`, which are plain reads."""
+    """The journal of a running gateway. Groups are written one after the other; their flushes may overlap, each on a thread and
+    a lane of its own. `needed`, `number` and `placed` are plain reads for any thread.
+    """
 
     def __init__(self, disk: Disk, folder: str, file_octets: int = FILE_OCTETS) -> None:
         self._disk, self._folder, self._file_octets = disk, folder, file_octets
         self._needed, self._free = find_files(disk, folder)
         self._number = max((file.number for file in (*self._needed, *self._free)), default=0)
-        self._active: JournalFile | None = None
-        self._descriptor = -1
+        self._open: _Open | None = None
+        self._lock = threading.Lock()  # held for everything but a group's flush
+        self.placed = 0
 
     @property
     def needed(self) -> int:
@@ -243,40 +260,74 @@ class WriteAhead:
         """The newest file's number."""
         return self._number
 
-    def append(self, notes: Sequence[Note], on_wire: Sequence[str]) -> int:
+    def append(self, notes: Sequence[Note], on_wire: Sequence[str], lane: int = 0) -> int:
         """Make the notes durable, in order, all or none; the number of the file that took them.
 
         `on_wire`: what may be on the wire before these notes; it is said again at the head of a new file, since the older
         ones may go. After an OSError the file is given up, never flushed again, and stays until its pairs are safe; the
-        notes of the failed group may or may not come back after a cut.
+        notes of the failed group, and of those whose flush was under way beside it, may or may not come back after a cut.
+        `placed` counts the calls whose notes stand in the file, or never will: who calls for another lane waits for that, so
+        that notes stand in the order in which they were handed in.
         """
-        size = sum(note.octets for note in notes)
-        if self._active is None or self._active.used + size + PAGE > self._active.size:
-            notes = [*(Note(Kind.WIRE, item) for item in on_wire), *notes]
-            self._begin(sum(note.octets for note in notes), is_rush=self._active is not None)
-        file = self._active
-        assert file is not None
-        try:
-            if not notes:
-                self._disk.fdatasync(self._descriptor)
-                return file.number
-            group = pack_group(notes, file.nonce)
-            self._disk.write(self._descriptor, group, file.used)
-            file.used += len(group)
-            self._disk.fdatasync(self._descriptor)
-        except OSError:
-            self._give_up()
-            raise
-        return file.number
+        with self._lock:
+            try:
+                place, descriptor = self._place(notes, on_wire, lane)
+            finally:
+                self.placed += 1
+        return self._flush(place, descriptor)
 
     def turn(self, on_wire: Sequence[str]) -> int:
-        """Begin a new file, so that all older ones can be let go; the new one's number."""
-        self._give_up()
-        return self.append((), on_wire)
+        """Begin a new file, so that all older ones can be let go; the new one's number. No group may be under way."""
+        with self._lock:
+            self._give_up()
+            try:
+                place, descriptor = self._place((), on_wire, 0)
+            finally:
+                self.placed += 1
+        return self._flush(place, descriptor)
+
+    def _place(self, notes: Sequence[Note], on_wire: Sequence[str], lane: int) -> tuple[_Open, int]:
+        """Write the group, not flushed; where its flush has to be asked for."""
+        size = sum(note.octets for note in notes)
+        place = self._open
+        if place is None or place.file.used + size + PAGE > place.file.size:
+            notes = [*(Note(Kind.WIRE, item) for item in on_wire), *notes]
+            place = self._begin(sum(note.octets for note in notes), is_rush=place is not None)
+        try:
+            descriptor = place.descriptors.get(lane)
+            if descriptor is None:
+                descriptor = place.descriptors[lane] = self._disk.open(place.file.path, os.O_WRONLY)
+            if notes:
+                group = pack_group(notes, place.file.nonce)
+                self._disk.write(descriptor, group, place.file.used)
+                place.file.used += len(group)
+        except OSError:
+            place.has_failed = True
+            self._give_up()
+            raise
+        place.users += 1
+        return place, descriptor
+
+    def _flush(self, place: _Open, descriptor: int) -> int:
+        try:
+            if not place.has_failed:
+                self._disk.fdatasync(descriptor)
+        except OSError:
+            place.has_failed = True
+            raise
+        finally:
+            with self._lock:
+                place.users -= 1
+                if place.has_failed and place is self._open:
+                    self._give_up()
+                self._close(place)
+        if place.has_failed:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return place.file.number
 
     def prepare(self) -> None:
         """Make a file ready, if there is none, so that the first message need not wait for it. Raises OSError."""
-        if not self._free and self._active is None:
+        if not self._free and self._open is None:
             file, descriptor, _ = self._take_free(PAGE, is_rush=False)
             self._disk.fsync(descriptor)
             self._disk.close(descriptor)
@@ -285,28 +336,40 @@ class WriteAhead:
 
     def release(self, below: int) -> int:
         """The notes of files older than `below` are in pairs and flushed: those files may be used again. How many remain."""
-        done = [file for file in self._needed if file.number < below and file is not self._active]
-        for file in done:
-            self._needed.remove(file)
-            if len(self._free) < FREE_FILES:
-                self._free.append(file)
-            else:
-                remove_file(self._disk, file.path)
-        return len(self._needed)
+        with self._lock:
+            active = self._open.file if self._open is not None else None
+            done = [file for file in self._needed if file.number < below and file is not active]
+            for file in done:
+                self._needed.remove(file)
+                if len(self._free) < FREE_FILES:
+                    self._free.append(file)
+                else:
+                    remove_file(self._disk, file.path)
+            return len(self._needed)
 
     def close(self) -> int:
         """Let the open file go; the newest number."""
-        self._give_up()
-        return self._number
+        with self._lock:
+            self._give_up()
+            return self._number
 
     def _give_up(self) -> None:
-        if self._active is not None:
-            self._active = None
-            with contextlib.suppress(OSError):
-                self._disk.close(self._descriptor)
+        """Nothing more goes into the open file; it is closed when no flush of it is under way."""
+        place, self._open = self._open, None
+        if place is not None:
+            place.is_over = True
+            self._close(place)
 
-    def _begin(self, octets: int, *, is_rush: bool) -> None:
-        """A new active file, its header written and not yet flushed. A cut leaves a file with a torn header: a free one."""
+    def _close(self, place: _Open) -> None:
+        if not place.is_over or place.users:
+            return
+        for descriptor in place.descriptors.values():
+            with contextlib.suppress(OSError):
+                self._disk.close(descriptor)
+        place.descriptors.clear()
+
+    def _begin(self, octets: int, *, is_rush: bool) -> _Open:
+        """A new file, its header written and not yet flushed. A cut leaves a file with a torn header: a free one."""
         self._give_up()
         file, descriptor, is_new = self._take_free(octets + 2 * PAGE, is_rush=is_rush)
         file.number, file.nonce, file.used = self._number + 1, os.urandom(8), PAGE
@@ -321,7 +384,8 @@ class WriteAhead:
             raise
         self._number = file.number
         self._needed.append(file)
-        self._active, self._descriptor = file, descriptor
+        self._open = _Open(file, {0: descriptor})
+        return self._open
 
     def _take_free(self, octets: int, *, is_rush: bool) -> tuple[JournalFile, int, bool]:
         """A file that nobody needs, opened; a new one if there is none."""

@@ -12,7 +12,8 @@ import importlib
 import os
 import shutil
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,50 @@ async def life(root: Path, lab: Callable[[str], object], has_sync: bool, lies: s
         await put(spool)
 
 
+class SlowLabDisk(LabDisk):
+    """A card that takes its time for a flush. `at_once`: the most flushes that were under way together."""
+
+    __slots__ = ("_under_way", "at_once")
+
+    def __init__(self, mark: Callable[[str], object], has_sync: bool, lies: str = "") -> None:
+        super().__init__(mark, has_sync, lies)
+        self._under_way = self.at_once = 0
+
+    def fdatasync(self, descriptor: int) -> None:
+        self._under_way += 1
+        self.at_once = max(self.at_once, self._under_way)
+        time.sleep(0.005)
+        super().fdatasync(descriptor)
+        self._under_way -= 1
+
+
+async def rush(root: Path, lab: Callable[[str], object], has_sync: bool, lies: str = "") -> None:
+    """Many at once on a slow disk, so that several flushes of the journal are under way together."""
+    disk = SlowLabDisk(lab, has_sync, lies)
+
+    async with a_spool(root, disk=disk, pace=Pace(follow=0.01, checkpoint=0.2), journal_octets=JOURNAL) as spool:
+
+        async def office(number: int) -> None:
+            await asyncio.sleep(0.002 * number)  # else all of them share each flush
+            for letter in range(4):
+                entry = await put(spool, b"%d %d\r\n" % (number, letter) * 200)
+                lab(f"mark ack {entry.id}")
+                if letter == 1:
+                    await spool.update([entry.id], partial(_hold, on=True))
+                    lab(f"mark held {entry.id}")
+                elif letter == 2:
+                    claim = await spool.claim(entry.id)
+                    await spool.mark_on_wire([entry.id])
+                    lab(f"mark wire {entry.id}")
+                    say_delivered(claim)
+                    lab(f"mark sent {entry.id}")
+                    await spool.settle([claim])
+                    lab(f"mark gone {entry.id}")
+
+        await asyncio.gather(*(office(number) for number in range(5)))
+    assert disk.at_once > 1, "no flushes overlapped"
+
+
 def _hold(record: Any, *, on: bool) -> None:
     record.held = on
 
@@ -259,7 +304,14 @@ async def _ask(spool: Spool, root: Path, said: dict[str, list[str]]) -> list[str
     return complaints
 
 
-def explore(tmp_path: Path, rules: str, has_sync: bool, lies: str = "", limit: int | None = DISTINCT) -> dict[str, Any]:
+def explore(
+    tmp_path: Path,
+    rules: str,
+    has_sync: bool,
+    lies: str = "",
+    limit: int | None = DISTINCT,
+    story: Callable[..., Coroutine[Any, Any, None]] = life,
+) -> dict[str, Any]:
     folder = require("crashlab", "/dev/fuse")
     sys.path.insert(0, str(folder))
     try:
@@ -268,7 +320,7 @@ def explore(tmp_path: Path, rules: str, has_sync: bool, lies: str = "", limit: i
         sys.path.remove(str(folder))
     trace = tmp_path / f"{rules}.trace"
     with lab_module.Lab(rules, trace=str(trace)) as lab, lab.proc.stdout:
-        asyncio.run(life(Path(lab.mnt) / "spool", lab, has_sync, lies))
+        asyncio.run(story(Path(lab.mnt) / "spool", lab, has_sync, lies))
     steps = sum(1 for _ in explore_module.steps(str(trace)))
     every = 1 if limit is None else max(1, steps * 8 // limit)
     stats: dict[str, Any] = explore_module.explore(str(trace), check, rules=rules, dice=DICE, every=every)
@@ -282,6 +334,18 @@ def test_no_cut_loses_or_brings_back_mail(tmp_path: Path, rules: str, checkpoint
     stats = explore(tmp_path, rules, checkpoint == "syncfs")
     assert stats["found"] == {}
     assert stats["distinct"] > 200
+
+
+@pytest.mark.parametrize("rules", ["strict", "journal"])
+def test_flushes_that_overlap_lose_nothing_either(tmp_path: Path, rules: str) -> None:
+    stats = explore(tmp_path, rules, True, limit=400 if DISTINCT else None, story=rush)
+    assert stats["found"] == {}
+    assert stats["distinct"] > 100
+
+
+def test_overlapping_flushes_that_do_not_flush_are_caught(tmp_path: Path) -> None:
+    stats = explore(tmp_path, "strict", True, "fdatasync", limit=250, story=rush)
+    assert stats["bad"] > 0
 
 
 @pytest.mark.parametrize("lies", ["fdatasync", "sync_all", "fsync_dir", "fsync"])

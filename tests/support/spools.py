@@ -107,7 +107,8 @@ async def kill(spool: Spool) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    ledger._groups._thread.close()
+    for thread in ledger._groups._threads:
+        thread.close()
     ledger._files_threads.shutdown(cancel_futures=True)
     ledger._log.close()
     spool._spool_lock.release()

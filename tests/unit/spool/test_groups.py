@@ -1,70 +1,276 @@
-"""When a group of notes begins: on a slow disk it waits for those who were there the last time, on a fast one for nobody."""
+"""When a group of notes begins, and when its writer hears of it: on a slow disk several flushes are under way at once."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import threading
 from pathlib import Path
 
 import pytest
 
-from gateway.spool.grouppace import MOST, SLOW, GroupPace
-from tests.support.spools import a_spool, put, until
+from gateway.durable import Disk
+from gateway.errors import SpoolError
+from gateway.spool.grouppace import MOST_UNDER_WAY, SLOW, GroupPace
+from gateway.spool.groups import Groups
+from gateway.spool.writeahead import Kind, Note, WriteAhead, find_files, read_pages, scan
+from tests.support.spools import until
 
 
-def after(seconds: float, commits: int, waiting: int) -> GroupPace:
+def after(seconds: float) -> GroupPace:
     pace = GroupPace()
-    pace.written(seconds, commits, waiting)
+    pace.begins(100.0)
+    pace.written(seconds)
     return pace
 
 
-def test_the_first_group_waits_for_nobody() -> None:
-    assert GroupPace().wait(1) == 0
+def test_with_none_under_way_a_group_begins_at_once() -> None:
+    assert GroupPace().wait(0, 0.0) == 0
+    assert after(1.0).wait(0, 100.0) == 0
 
 
-def test_on_a_fast_disk_nobody_waits() -> None:
-    assert after(SLOW / 2, 5, 5).wait(1) == 0
+def test_on_a_fast_disk_one_ends_before_the_next_begins() -> None:
+    assert GroupPace().wait(1, 5.0) is None
+    assert after(SLOW / 2).wait(1, 105.0) is None
 
 
-def test_one_client_alone_never_waits() -> None:
-    assert after(0.012, 1, 0).wait(1) == 0
+def test_on_a_slow_disk_they_begin_at_equal_distances_and_never_more_than_a_few() -> None:
+    pace = after(0.012)
+    assert pace.wait(1, 100.0) == pytest.approx(0.012 / MOST_UNDER_WAY)
+    assert pace.wait(1, 100.003) == pytest.approx(0.012 / MOST_UNDER_WAY - 0.003)
+    assert pace.wait(2, 101.0) == 0
+    assert pace.wait(MOST_UNDER_WAY, 101.0) is None
 
 
-def test_two_cohorts_become_one() -> None:
-    pace = after(0.012, 5, 5)
-    assert pace.wait(5) == pytest.approx(0.006)
-    assert not pace.is_complete(9)
-    assert pace.is_complete(10)
-    pace.written(0.012, 10, 0)
-    assert pace.wait(1) > 0
-    assert pace.wait(10) == 0
+class SlowDisk(Disk):
+    """Each flush of the journal waits until it is let go, by its number; `fails` are those that then fail."""
+
+    def __init__(self) -> None:
+        self.flushes: list[tuple[int, threading.Event]] = []
+        self.fails: set[int] = set()
+        self.is_slow = False
+
+    def fdatasync(self, descriptor: int) -> None:
+        if not self.is_slow:
+            return
+        let_go = threading.Event()
+        number = len(self.flushes)
+        self.flushes.append((descriptor, let_go))
+        assert let_go.wait(10)
+        if number in self.fails:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
-def test_those_who_do_not_come_again_are_waited_for_once() -> None:
-    pace = after(0.012, 10, 0)
-    assert pace.wait(2) > 0
-    pace.written(0.012, 2, 0)
-    assert pace.wait(2) == 0
+class Scene:
+    """A journal of its own on a slow disk, with groups that may overlap. `taken_in`: the IDs, in order."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, size: int = 1 << 20) -> None:
+        monkeypatch.setattr(GroupPace, "wait", lambda self, under_way, now: 0.0 if under_way < MOST_UNDER_WAY else None)
+        self.folder, self.disk = folder, SlowDisk()
+        self.log = WriteAhead(self.disk, str(folder), size)
+        self.taken_in: list[str] = []
+        self.failures = 0
+        self.groups = Groups(self.log, tuple, lambda note, number: self.taken_in.append(note.id), self._failed)
+        self.disk.is_slow = True
+
+    def _failed(self) -> None:
+        self.failures += 1
+
+    def write(self, item: str, octets: int = 10) -> asyncio.Task[int]:
+        async def wait() -> int:
+            return await self.groups.write([Note(Kind.ACCEPTED, item, b"{}", b"x" * octets)])
+
+        return asyncio.create_task(wait())
+
+    async def flushing(self, count: int) -> None:
+        await until(lambda: len(self.disk.flushes) == count)
+
+    def let_go(self, number: int) -> None:
+        self.disk.flushes[number][1].set()
+
+    async def close(self) -> None:
+        self.disk.is_slow = False
+        for _, event in self.disk.flushes:
+            event.set()
+        await self.groups.close()
+
+    def stored(self) -> list[str]:
+        """What a start would find."""
+        return [
+            note.id
+            for file in find_files(self.disk, str(self.folder))[0]
+            for note in scan(read_pages(self.disk, file)[0], file.nonce)
+        ]
 
 
-def test_the_wait_is_bounded_however_slow_the_disk() -> None:
-    assert after(5.0, 10, 0).wait(1) == MOST
-
-
-def test_a_commit_waits_for_the_others_and_anything_else_ends_the_wait(
+def test_what_comes_during_a_slow_flush_gets_one_of_its_own_and_hears_in_its_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scene() -> None:
-        async with a_spool(tmp_path / "spool") as spool:
-            known = await put(spool)
-            monkeypatch.setattr(GroupPace, "is_complete", lambda self, commits: commits >= 2)
-            monkeypatch.setattr(GroupPace, "wait", lambda self, commits: 0.0 if commits >= 2 else 3600.0)
-            first = asyncio.create_task(put(spool))
-            await until(lambda: spool._ledger._groups.is_gathering)
-            assert not first.done()
-            await asyncio.wait_for(asyncio.gather(first, put(spool)), 10)
-            third = asyncio.create_task(put(spool))
-            await until(lambda: spool._ledger._groups.is_gathering)
-            await asyncio.wait_for(spool.update([known.id], lambda record: None), 10)
-            await asyncio.wait_for(third, 10)
+    async def body() -> None:
+        scene = Scene(tmp_path, monkeypatch)
+        first = scene.write("aaaa0000001")
+        await scene.flushing(1)
+        second = scene.write("aaaa0000002")
+        await scene.flushing(2)
+        assert scene.disk.flushes[0][0] != scene.disk.flushes[1][0]  # each its descriptor, so each its error
+        scene.let_go(1)
+        await until(lambda: scene.groups._under_way[1].has_answer)
+        assert not second.done()
+        assert scene.taken_in == []
+        scene.let_go(0)
+        assert await first == await second == 1
+        assert scene.taken_in == ["aaaa0000001", "aaaa0000002"]
+        assert scene.stored() == ["aaaa0000001", "aaaa0000002"]
+        await scene.close()
 
-    asyncio.run(scene())
+    asyncio.run(body())
+
+
+def test_no_more_than_a_few_flushes_are_under_way_and_the_rest_share_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> None:
+        scene = Scene(tmp_path, monkeypatch)
+        writing = []
+        for number in range(MOST_UNDER_WAY):
+            writing.append(scene.write(f"aaaa000000{number}"))
+            await scene.flushing(number + 1)
+        writing += [scene.write(f"aaaa000001{number}") for number in range(5)]
+        await asyncio.sleep(0)
+        assert scene.groups.under_way == MOST_UNDER_WAY
+        scene.let_go(0)
+        await scene.flushing(MOST_UNDER_WAY + 1)
+        for number in range(1, MOST_UNDER_WAY + 1):
+            scene.let_go(number)
+        await asyncio.gather(*writing)
+        assert len(scene.disk.flushes) == MOST_UNDER_WAY + 1
+        await scene.close()
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_flush_that_fails_takes_those_beside_it_along_and_they_are_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    """After a failed flush nobody knows which pages of the file are on the disk (P10)."""
+
+    async def body() -> None:
+        scene = Scene(tmp_path, monkeypatch)
+        scene.disk.fails = {failing}
+        writing = [scene.write("aaaa0000001")]
+        await scene.flushing(1)
+        writing.append(scene.write("aaaa0000002"))
+        await scene.flushing(2)
+        scene.let_go(failing)
+        await until(lambda: scene.groups._under_way[failing].has_answer or scene.groups.under_way < 2)
+        scene.let_go(1 - failing)
+        outcomes = await asyncio.gather(*writing, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [SpoolError, SpoolError]
+        assert scene.taken_in == []
+        assert scene.failures == 2
+        third = scene.write("aaaa0000003")
+        await scene.flushing(3)
+        scene.let_go(2)
+        assert await third == 2  # another file
+        notes = [
+            (note.kind, note.id)
+            for file in find_files(scene.disk, str(tmp_path))[0]
+            if file.number == 2
+            for note in scan(read_pages(scene.disk, file)[0], file.nonce)
+        ]
+        assert notes == [
+            (Kind.ENDED, "aaaa0000001"),
+            (Kind.ENDED, "aaaa0000002"),
+            (Kind.ACCEPTED, "aaaa0000003"),
+        ]
+        await scene.close()
+
+    asyncio.run(body())
+
+
+def test_a_flush_that_was_good_before_another_failed_stays_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> None:
+        scene = Scene(tmp_path, monkeypatch)
+        scene.disk.fails = {0}
+        first = scene.write("aaaa0000001")
+        await scene.flushing(1)
+        second = scene.write("aaaa0000002")
+        await scene.flushing(2)
+        scene.let_go(1)
+        await until(lambda: scene.groups._under_way[1].has_answer)
+        scene.let_go(0)
+        outcomes = await asyncio.gather(first, second, return_exceptions=True)
+        assert isinstance(outcomes[0], SpoolError)
+        assert outcomes[1] == 1
+        await scene.close()
+
+    asyncio.run(body())
+
+
+def test_a_new_file_is_begun_by_a_full_one_while_its_last_flush_is_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> None:
+        scene = Scene(tmp_path, monkeypatch, size=64 * 1024)
+        first = scene.write("aaaa0000001", 45_000)
+        await scene.flushing(1)
+        second = scene.write("aaaa0000002", 45_000)
+        await scene.flushing(2)
+        scene.let_go(1)
+        scene.let_go(0)
+        assert (await first, await second) == (1, 2)
+        assert scene.stored() == ["aaaa0000001", "aaaa0000002"]
+        await scene.close()
+
+    asyncio.run(body())
+
+
+def test_a_new_file_that_is_asked_for_waits_until_the_old_one_is_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> None:
+        scene = Scene(tmp_path, monkeypatch)
+        first = scene.write("aaaa0000001")
+        await scene.flushing(1)
+        turned = scene.groups.turn()
+        behind = scene.write("aaaa0000002")
+        await asyncio.sleep(0)
+        assert len(scene.disk.flushes) == 1
+        scene.let_go(0)
+        await first
+        await scene.flushing(2)
+        scene.let_go(1)
+        assert await turned == 2
+        await scene.flushing(3)
+        scene.let_go(2)
+        assert await behind == 2
+        await scene.close()
+
+    asyncio.run(body())
+
+
+def test_who_gives_up_waiting_leaves_the_notes_and_the_others_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> None:
+        scene = Scene(tmp_path, monkeypatch)
+        written = scene.groups.write([Note(Kind.ACCEPTED, "aaaa0000001", b"{}", b"x")])
+
+        async def wait() -> int:
+            return await written
+
+        given_up, patient = asyncio.create_task(wait()), asyncio.create_task(wait())
+        await scene.flushing(1)
+        given_up.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await given_up
+        scene.let_go(0)
+        assert await patient == 1
+        assert scene.taken_in == ["aaaa0000001"]
+        await scene.close()
+
+    asyncio.run(body())
