@@ -193,7 +193,9 @@ def status(row: Row) -> str:
     session = row["session"]
     if session:
         lines.append(f"session  with {session['relay']} over {session['link']} since {instant(session['started'])}")
-    lines += [f"skipped  {skip}" for skip in row.get("skips", [])]
+    for skip in row.get("skips", []):
+        window, _, opens = skip.rpartition(", ")
+        lines.append(f"skipped  {window}, {instant(opens)}")
     lines += [
         f"changed  {file} differs from what is in force: tidegate reload" for file in row.get("files_changed", [])
     ]
