@@ -38,10 +38,14 @@ def next_try(row: Row, zone: tzinfo) -> str:
             return "never"
 
 
+def _messages(count: int) -> str:
+    return f"{count} message{'' if count == 1 else 's'}"
+
+
 def queue_text(rows: list[Row], zone: tzinfo, sending: list[Row]) -> str:
     """Count and volume, the table, and what is being sent now."""
     total = sum(row["size"] for row in rows)
-    lines = [f"{len(rows)} message{'' if len(rows) == 1 else 's'}, {size(total)}"]
+    lines = [f"{_messages(len(rows))}, {size(total)}"]
     if rows:
         cells = [
             (
@@ -181,7 +185,7 @@ def status(row: Row) -> str:
     oldest = f", the oldest of {instant(queue['oldest'])}" if queue["oldest"] else ""
     states = ", ".join(f"{count} {state}" for state, count in sorted(queue["by_state"].items()))
     lines.append(
-        f"queue    {queue['messages']} messages, {size(queue['octets'])}{oldest}" + (f" ({states})" if states else "")
+        f"queue    {_messages(queue['messages'])}, {size(queue['octets'])}{oldest}" + (f" ({states})" if states else "")
     )
     expected = row.get("forecast")
     if expected and queue["messages"]:

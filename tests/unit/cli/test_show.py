@@ -18,3 +18,8 @@ STATUS = {
 def test_a_skipped_opening_is_named_with_its_time_as_all_other_times_are() -> None:
     lines = status({**STATUS, "skips": ["Night, short, 2126-11-24T23:25:00+00:00"]}).splitlines()
     assert "skipped  Night, short, 2126-11-24 23:25" in lines
+
+
+def test_one_message_is_one_message() -> None:
+    queue = {"messages": 1, "octets": 709, "oldest": None, "by_state": {"held": 1}}
+    assert "queue    1 message, 709 B (1 held)" in status({**STATUS, "queue": queue}).splitlines()
