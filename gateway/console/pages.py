@@ -52,6 +52,7 @@ class Pages:
         )
         self._templates.filters["size"] = size
         self._templates.filters["visible"] = visible
+        self._templates.filters["minute"] = _minute
         self._templates.globals["address"] = self._files.address
 
     async def warm(self) -> None:
@@ -272,3 +273,8 @@ def _as_script(value: object) -> str:
 
 
 __all__ = ["Pages"]
+
+
+def _minute(instant: str) -> str:
+    """`2026-11-24 19:06`, of an instant in the schedule's zone as the desk writes it."""
+    return instant[:16].replace("T", " ")

@@ -39,7 +39,7 @@ def judge(o: Overview) -> Sentence:
         way = (
             f"Through {o.relay.host}" if o.direct is None and o.relay is not None else "To the servers of their domains"
         )
-        return Sentence(f"Sending {messages(count)} now.", f"{way}. {_waiting(o)}", "busy")
+        return Sentence(f"Sending {messages(count)} now.", f"{way}. {_others_waiting(o)}", "busy")
     if not queue.messages:
         return Sentence("All mail has left.", _next_opening(o, now), "ok")
     if queue.by_state.get("held", 0) == queue.messages:
@@ -79,6 +79,15 @@ def _waiting(o: Overview) -> str:
         return "Nothing waits."
     verb = "waits" if o.queue.messages == 1 else "wait"
     return f"{messages(o.queue.messages)} {verb}, {size(o.queue.octets)}."
+
+
+def _others_waiting(o: Overview) -> str:
+    """Beside those that are being sent now, which are in the queue until they have left."""
+    count = o.queue.messages - len(o.sending)
+    if count <= 0:
+        return "Nothing else waits."
+    octets = max(0, o.queue.octets - sum(row.size for row in o.sending))
+    return f"{count} more {'message waits' if count == 1 else 'messages wait'}, {size(octets)}."
 
 
 def _next_opening(o: Overview, now: datetime) -> str:

@@ -50,6 +50,11 @@ def _views(page: Page, gateway: ConsoleGateway, ids: list[str], folder: Path, na
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_selector("#chart svg")
     shoot("queue")
+    for view, button in (("remove", "#remove"), ("links", "#links")):
+        page.locator(button).click()
+        page.wait_for_selector("dialog[open]")
+        page.screenshot(path=folder / f"{view}-{name}.png")
+        page.keyboard.press("Escape")
     page.locator(f"tr[data-id='{ids[7]}'] .ts").click()
     page.wait_for_selector("#drawer:not([hidden])")
     shoot("drawer")
@@ -65,6 +70,8 @@ def _views(page: Page, gateway: ConsoleGateway, ids: list[str], folder: Path, na
     page.goto(f"{address}/sessions")
     page.wait_for_selector("table.s tbody tr")
     shoot("sessions")
+    page.goto(f"{address}/print")
+    shoot("print")
 
 
 if __name__ == "__main__":

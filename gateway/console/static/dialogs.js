@@ -27,7 +27,7 @@ function costs(p) {
     p.kind && p.kind !== "permanent" && [h("dt", {}, "Costs"), h("dd", {}, typeof p.money === "number" && [b("about " + p.money.toFixed(2)), ", "], `${size(p.going_octets)} of a ${LINKS[p.kind]} line${link && link.speed ? " at " + rate(link.speed) : ""}`)],
     link && link.tariff && [h("dt", {}, "Tariff"), h("dd", {}, tariff(link.tariff))],
     budgetLeft(p.link).map((text) => [h("dt", {}, "Budget"), h("dd", {}, text)]),
-    h("dt", {}, "Through"), h("dd", {}, p.relay || "–"));
+    p.relay && [h("dt", {}, "Through"), h("dd", {}, p.relay)]);
 }
 
 const tariff = (t) => [t.per_minute !== null && `${t.per_minute} a minute, in steps of ${span(t.rounding)}`, t.per_mb !== null && `${t.per_mb} a MB`].filter(Boolean).join(", ");

@@ -152,7 +152,7 @@ async function loadSessions() {
   const head = ["Time", "Link, relay", "Window", "Result", "Sent", "On the wire", "Online", "Money"];
   $("#v-sessions").replaceChildren(h("section", { class: "card", "aria-labelledby": "sessh" }, h("header", {}, h("h2", { id: "sessh" }, "Sessions"), h("span", { class: "muted" }, "one line for each time the link was used")),
     h("table", { class: "s" }, h("thead", {}, h("tr", {}, head.map((name, i) => h("th", { scope: "col", class: i > 3 ? "num" : "" }, name)))),
-      h("tbody", {}, rows.map((session) => h("tr", {}, h("td", {}, b(clock(session.started))), h("td", {}, `${session.link}, ${session.relay}`), h("td", {}, session.window || "–"), h("td", {}, session.ended ? sessionLine(session) : h("span", { class: "st go" }, icon("send"), h("span", {}, b("in progress")))),
+      h("tbody", {}, rows.map((session) => h("tr", {}, h("td", {}, b(clock(session.started))), h("td", {}, `${session.link}, ${session.relay}`), h("td", { class: session.window ? "" : "none" }, session.window || "–"), h("td", {}, session.ended ? sessionLine(session) : h("span", { class: "st go" }, icon("send"), h("span", {}, b("in progress")))),
         h("td", { class: "num", "data-l": "sent" }, plural(session.sent, "message")), h("td", { class: "num", "data-l": "on the wire" }, session.ended ? `${size(session.octets_out)} out, ${size(session.octets_in)} in` : "–"), h("td", { class: "num", "data-l": "online" }, span(wireSeconds(session))), h("td", { class: "num", "data-l": "money" }, typeof session.money === "number" ? session.money.toFixed(2) : "no tariff"))))),
     !rows.length && h("div", { class: "empty" }, icon("box"), h("h2", {}, "No session yet"), h("p", {}, "Each use of the line will stand here."))));
 }

@@ -78,7 +78,7 @@ function renderData(overview) {
   if (budget) {
     const share = budget.used / Math.max(1, budget.octets), later = plan ? planned.octets / Math.max(1, budget.octets) : 0;
     fill($("#datacell"), h("span", { class: "lab" }, `Budget of ${budget.name}, per ${budget.per}`), h("span", { class: "val" }, b(`${size(budget.used)} of ${size(budget.octets)}`)),
-      h("div", { class: "meter", role: "img", "aria-label": `${size(budget.used)} of ${size(budget.octets)} used${plan ? ", " + plan : ""}` }, h("i", { class: budget.stop === "none" ? "" : "over", style: { width: percent(share) } }), h("i", { class: "later", style: { width: percent(Math.min(later, 1 - share)) } })),
+      h("div", { class: "meter", role: "img", "aria-label": `${size(budget.used)} of ${size(budget.octets)} used${plan ? ", " + plan : ""}` }, h("i", { class: budget.stop === "none" ? "" : "over", style: { width: percent(share) } }), h("i", { class: "plan", style: { width: percent(Math.min(later, 1 - share)) } })),
       h("span", { class: "sub" }, budget.stop === "none" ? plan || `${size(budget.left)} left` : budget.stop === "soft" ? "used up but for urgent mail" : "used up"));
     return;
   }
@@ -124,7 +124,7 @@ function renderDay() {
   for (let t = begins + 36e5; t < ends; t += 36e5) {
     lane.push(h("i", { class: "tick", style: { left: percent(place(t)) } }));
     const shown = new Date(t + zoneMinutes() * 6e4).toISOString().slice(11, 16);
-    if (Number(shown.slice(0, 2)) % 2 === 0 && Math.abs(t - now()) > 70 * 6e4) axis.push(h("span", { class: Number(shown.slice(0, 2)) % 6 ? "o" : "", style: { left: percent(place(t)) } }, shown));
+    if (Number(shown.slice(0, 2)) % 2 === 0 && Math.abs(t - now()) > 70 * 6e4) axis.push(h("span", { class: Number(shown.slice(0, 2)) % 6 || Math.abs(t - now()) < 160 * 6e4 ? "o" : "", style: { left: percent(place(t)) } }, shown));
   }
   const said = [];
   const groups = new Map(overview.queue.groups.filter((g) => g.next_try.kind === "window").map((g) => [g.next_try.window + g.next_try.at, g]));
@@ -190,10 +190,10 @@ function renderForecast() {
   fill(card, h("header", {}, h("h2", {}, instant(f.opens) <= now() ? "Open window" : "Next window"), h("span", { class: "muted" }, `${clock(f.opens)}–${hm(f.closes)} ${f.window}`)),
     h("div", { class: "pad" },
       h("div", { class: "big" }, f.messages ? plural(f.messages, "message") + " " : "Nothing to send yet", f.messages > 0 && h("small", {}, together(size(f.octets)), f.seconds !== null && ", " + together(`about ${span(f.seconds)}`))),
-      h("div", { class: "fill", role: "img", "aria-label": share === null ? "The speed of the line is not known yet" : `${Math.round(share * 100)} percent of the opening` }, h("i", { style: { width: percent(share || 0) } })),
+      h("div", { class: "fill", role: "img", "aria-label": share === null ? "The speed of the line is not known yet" : `${Math.round(share * 100)} percent of the opening` }, h("i", { class: share > 1 ? "over" : "", style: { width: percent(share || 0) } })),
       h("div", { class: "scale" }, h("span", {}, share === null ? "speed not known yet" : `${Math.round(share * 100)} % of ${span(length)}`), h("span", {}, speed ? `at ${rate(speed)}` : "")),
-      h("ul", { class: "later" }, others.slice(0, 5).map((g) => h("li", {}, b(g.messages), h("span", {}, staying(g.next_try), " ", h("em", {}, size(g.octets))))),
-        !others.length && f.staying > 0 && h("li", {}, b(f.staying), h("span", {}, "stay behind then ", h("em", {}, size(f.staying_octets)))))));
+      h("ul", { class: "later" }, others.slice(0, 5).map((g) => h("li", {}, b(g.messages), h("span", {}, staying(g.next_try, g.messages === 1), " ", h("em", {}, size(g.octets))))),
+        !others.length && f.staying > 0 && h("li", {}, b(f.staying), h("span", {}, f.staying === 1 ? "stays behind then " : "stay behind then ", h("em", {}, size(f.staying_octets)))))));
 }
 
 // What is read as one is not torn apart at the end of a line.
@@ -209,9 +209,10 @@ function laterForecast({ queue, day, links }) {
   return { ...block, messages: group.messages, octets: group.octets, seconds: speed ? (group.octets * 8) / speed : null, staying: queue.messages - group.messages, staying_octets: queue.octets - group.octets };
 }
 
-function staying(next) {
-  if (next.kind === "window") return `wait for ${next.window}${next.at ? ", " + clock(next.at) : ""}`;
-  return { released: "held until you release them", never: "no opening admits them", time: "are tried again later" }[next.kind];
+function staying(next, one) {
+  if (next.kind === "window") return `${one ? "waits" : "wait"} for ${next.window}${next.at ? ", " + clock(next.at) : ""}`;
+  const them = one ? "it" : "them";
+  return { released: `held until you release ${them}`, never: `no opening admits ${them}`, time: one ? "is tried again later" : "are tried again later" }[next.kind];
 }
 
 function renderSessionsCard() {
@@ -232,12 +233,12 @@ function renderNotices() {
   if (overview.clock) lines.push([`The clock: ${overview.clock}. `, mayChange() && h("button", { class: "btn sm", type: "button", title: "tidegate clock accept", onclick: () => doing(async () => { await call("POST", "/clock/accept", {}); await loadOverview(); toast("The clock is accepted."); }) }, "It is right")]);
   if (overview.undo) lines.push([`${plural(overview.undo, "message")} removed; they can be brought back until ${clock(overview.undo_until)}. `, mayChange() && h("button", { class: "btn sm", type: "button", onclick: undo }, "Undo")]);
   if (overview.disk.set_aside) lines.push([`${plural(overview.disk.set_aside, "file")} set aside: look into set-aside/ of the spool`]);
-  if (boot.is_open) lines.push(["No password is set: everybody on this machine may use this console. Set one with `tidegate console password`."]);
+  if (boot.is_open) lines.push(["No password is set: everybody on this machine may use this console. Set one with ", h("code", {}, "tidegate console password"), "."]);
   fill($("#notices"), lines.length > 0 && h("div", { class: "notice", role: "note" }, lines.map((parts) => h("div", {}, parts))));
 }
 
 function renderTraffic(hours) {
-  const W = 304, H = 132, left = 34, bottom = 18, plot = H - bottom - 6, step = (W - left) / 24;
+  const W = 304, H = 132, left = 42, bottom = 18, plot = H - bottom - 6, step = (W - left) / 24;
   const top = Math.max(1000, ...hours.map((hour) => hour.octets_out + hour.octets_in));
   const y = (value) => 6 + plot - (value / top) * plot;
   const marks = [];

@@ -34,7 +34,9 @@ CASES: list[tuple[Overview, str, str, Tone]] = [
         "bad",
     ),
     (overview(relay=None), "No relay is configured.", "Mail is accepted and waits.", "bad"),
-    (overview(sending=[sending()]), "Sending 1 message now.", "Through smtp.hq.example.", "busy"),
+    (overview(sending=[sending()]), "Sending 1 message now.", "hq.example. 2 more messages wait, 2.1 MB.", "busy"),
+    (overview(sending=[sending()], queue=count(2)), "Sending 1 message now.", "1 more message waits", "busy"),
+    (overview(sending=[sending()], queue=count(1)), "Sending 1 message now.", "Nothing else waits.", "busy"),
     (overview(queue=count(held=3)), "Nothing leaves: all mail is held.", "Release it to let it go.", "warn"),
     (overview(relay=TROUBLE), "The relay does not take our mail.", "Does not answer. Next try at 12:40.", "bad"),
     (
