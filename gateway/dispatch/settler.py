@@ -24,7 +24,7 @@ from gateway.report.dsn import may_report, wanted
 from gateway.spool.record import Record, Route
 from gateway.spool.spool import Claim, Spool
 
-GATHERED, GATHER = 8, 0.003
+GATHERED, GATHER = 16, 0.005
 """Outcomes that are waited for, and for how many seconds, while further messages are being sent."""
 
 

@@ -198,7 +198,14 @@ def _end(disk: Disk, layout: Layout, change: Change) -> None:
     names = [f"{folder}/{change.id}.{kind}" for folder in (layout.queue, layout.removed) for kind in ("env", "eml")]
     if change.large:
         names.append(f"{layout.incoming}/{change.id}.eml")
-    for name in names:
+    try:
+        disk.unlink(names[0])
+    except FileNotFoundError:
+        pass
+    else:
+        if not change.moved:
+            del names[2:4]  # it waited in queue/, and nothing of it has been anywhere else
+    for name in names[1:]:
         problem = remove_file(disk, name)
         if problem is not None:
             raise problem
