@@ -53,6 +53,7 @@ from gateway.dispatch.wishes import Wishes
 from gateway.events import Journal
 from gateway.mail.envelope import Class
 from gateway.spool.entry import Entry
+from gateway.spool.record import Route
 from gateway.spool.spool import Spool
 
 
@@ -235,7 +236,9 @@ class Dispatcher:
 
     def leaves(self, entry: Entry) -> str | None:
         """See `sentences.leaves`."""
-        return sentences.leaves(self.verdict(entry, None), self.situation())
+        situation = self.situation()
+        route: Route = "outside" if entry.outside else "inside"
+        return sentences.leaves(decide(facts_of_entry(entry, None, route), situation), situation)
 
     def refuses(self, message_class: Class, size: int) -> str | None:
         """See `sentences.refuses`."""

@@ -16,11 +16,11 @@ from gateway.spool.entry import Entry
 from gateway.spool.ids import BLOCK, Ids
 from gateway.spool.layout import Layout
 from gateway.spool.ledger import Ledger
+from gateway.spool.notes import Kind, Note
 from gateway.spool.record import RecipientRecord, Record, encode_record
 from gateway.spool.records import Records
 from gateway.spool.room import Room
 from gateway.spool.tasks import Tasks
-from gateway.spool.writeahead import Kind, Note
 from gateway.spool.written import Written
 
 

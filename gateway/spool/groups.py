@@ -17,8 +17,9 @@ from functools import partial
 from gateway.errors import SpoolError
 from gateway.spool.diskerror import spool_error
 from gateway.spool.grouppace import GroupPace
+from gateway.spool.notes import Kind, Note
 from gateway.spool.worker import Worker
-from gateway.spool.writeahead import GROUP_OCTETS, Kind, Note, WriteAhead
+from gateway.spool.writeahead import GROUP_OCTETS, WriteAhead
 from gateway.spool.written import Written
 
 SHORT = 0.0005

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from gateway.durable import Disk
+from gateway.spool.notes import FoundNote, JournalFile, Kind, Note, read_pages, scan
 from gateway.spool.pairs import Change, InJournal, Place
-from gateway.spool.writeahead import FoundNote, JournalFile, Kind, Note, read_pages, scan
 
 _PLACES: dict[Kind, Place] = {
     Kind.ACCEPTED: "queue",

@@ -30,8 +30,9 @@ from gateway.spool.ended import EndedLog
 from gateway.spool.groups import Groups
 from gateway.spool.journal_state import change_of, read_journal
 from gateway.spool.layout import Layout
+from gateway.spool.notes import Kind, Note
 from gateway.spool.pairs import Change
-from gateway.spool.writeahead import MOST_FILES, Kind, Note, WriteAhead
+from gateway.spool.writeahead import MOST_FILES, WriteAhead
 from gateway.spool.written import Written
 
 T = TypeVar("T")

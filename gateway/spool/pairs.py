@@ -18,7 +18,7 @@ from typing import Literal
 
 from gateway.durable import Disk, flush_file, remove_file, replace_file
 from gateway.spool.layout import Layout
-from gateway.spool.writeahead import Stored
+from gateway.spool.notes import Stored
 
 Place = Literal["queue", "removed", "gone", "aside"]
 

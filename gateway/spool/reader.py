@@ -17,9 +17,9 @@ from gateway.spool.ids import Ids
 from gateway.spool.journal_state import JournalState, read_journal
 from gateway.spool.layout import Layout, checked_id, split_name
 from gateway.spool.lock import is_locked
+from gateway.spool.notes import find_files
 from gateway.spool.pairs import Change, Place, content_octets
 from gateway.spool.record import MAX_RECORD_OCTETS, Record, decode_record
-from gateway.spool.writeahead import find_files
 
 _STATE_LIMIT = 64 * 1024 * 1024
 

@@ -12,9 +12,9 @@ from gateway.spool.content import Content, Opened, check, open_content
 from gateway.spool.diskerror import spool_error
 from gateway.spool.layout import Layout
 from gateway.spool.ledger import Ledger
+from gateway.spool.notes import Note
 from gateway.spool.pairs import content_octets
 from gateway.spool.record import MAX_RECORD_OCTETS, Record, decode_record
-from gateway.spool.writeahead import Note
 from gateway.spool.written import Written
 
 

@@ -17,9 +17,9 @@ from gateway.spool.entry import Entry
 from gateway.spool.ids import Ids
 from gateway.spool.journal_state import JournalState, read_journal
 from gateway.spool.layout import FOLDERS, Layout, split_name
+from gateway.spool.notes import Kind, Note, find_files
 from gateway.spool.pairs import Change, set_aside, size_of
 from gateway.spool.record import MAX_RECORD_OCTETS, DoubtRecord, Record, decode_record, encode_record
-from gateway.spool.writeahead import Kind, Note, find_files
 
 ENV, EML = 1, 2
 

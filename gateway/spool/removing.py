@@ -13,9 +13,9 @@ from gateway.errors import ContentDamaged, NoSuchItem, NotNow, SpoolError
 from gateway.spool.claims import Claims
 from gateway.spool.entry import Entry
 from gateway.spool.ledger import Ledger
+from gateway.spool.notes import Kind, Note
 from gateway.spool.record import Record, RemovalRecord, decode_record, encode_record
 from gateway.spool.records import Records
-from gateway.spool.writeahead import Kind, Note
 
 _AT_ONCE = 256
 

@@ -15,11 +15,11 @@ from gateway.spool.content import Content
 from gateway.spool.entry import Entry
 from gateway.spool.layout import SMALL, Layout, checked_id
 from gateway.spool.ledger import Ledger
+from gateway.spool.notes import Kind, Note
 from gateway.spool.pairs import set_aside
 from gateway.spool.record import Record, decode_record, encode_record
 from gateway.spool.records import Records
 from gateway.spool.tasks import Tasks
-from gateway.spool.writeahead import Kind, Note
 
 MOST_UNSAVED = 64
 """Outcomes that wait for the disk; with so many, nothing more is given out to be sent (DESIGN section 7)."""

@@ -14,7 +14,8 @@ from gateway.durable import Disk
 from gateway.errors import SpoolError
 from gateway.spool.grouppace import MOST_UNDER_WAY, SLOW, GroupPace
 from gateway.spool.groups import Groups
-from gateway.spool.writeahead import Kind, Note, WriteAhead, find_files, read_pages, scan
+from gateway.spool.notes import Kind, Note, find_files, read_pages, scan
+from gateway.spool.writeahead import WriteAhead
 from tests.support.spools import until
 
 

@@ -14,7 +14,7 @@ from gateway.errors import ContentDamaged, NotNow, SpoolError, SpoolFull
 from gateway.events import Alarm, Event, Remark
 from gateway.spool.draft import Drafts
 from gateway.spool.ledger import Pace
-from gateway.spool.writeahead import PAGE
+from gateway.spool.notes import PAGE
 from tests.support.clock import FakeClock
 from tests.support.faultydisk import FaultyDisk
 from tests.support.spools import SMALL_MAIL, a_spool, deliver, kill, names, open_spool, put, say_delivered, until

@@ -1,18 +1,15 @@
-"""The journal's files: whole notes come back in order, and nothing else is taken for a note."""
+"""The journal of a running gateway: what was appended comes back in order, and files are used again."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from gateway.durable import Disk
-from gateway.spool.writeahead import PAGE, Kind, Note, WriteAhead, find_files, pack_group, scan
+from gateway.spool.notes import PAGE, Kind, Note, find_files, scan
+from gateway.spool.writeahead import WriteAhead
 from tests.support.faultydisk import FaultyDisk
 
 FILE = 64 * 1024
-NONCE = b"8 octets"
 
 
 def notes_in(folder: Path) -> list[tuple[Kind, str, bytes, bytes]]:
@@ -62,36 +59,6 @@ def test_files_are_used_again(tmp_path: Path) -> None:
         log.release(log.turn(()))
     log.close()
     assert len(list(tmp_path.iterdir())) <= 4
-
-
-def test_content_that_looks_like_a_note_is_content() -> None:
-    inner = pack_group([Note(Kind.ENDED, "victim")], NONCE)
-    page = bytes(PAGE)
-    outer = page + pack_group([Note(Kind.ACCEPTED, "real", b"{}", inner[: PAGE // 2])] * 5, NONCE)
-    assert {note.id for note in scan(outer, NONCE)} == {"real"}
-
-
-@settings(max_examples=60, deadline=None)  # a busy machine is no fault
-@given(st.data())
-def test_a_torn_group_gives_its_whole_notes_and_nothing_else(data: st.DataObject) -> None:
-    notes = [Note(Kind.ACCEPTED, f"id{n}", b"r" * n, bytes([n]) * (n * 700)) for n in range(1, 6)]
-    whole = bytearray(bytes(PAGE) + pack_group(notes, NONCE))
-    for sector in range(PAGE // 512, len(whole) // 512):
-        if data.draw(st.booleans()):
-            whole[sector * 512 : (sector + 1) * 512] = data.draw(
-                st.sampled_from([bytes(512), b"\xa5" * 512, NONCE * 64])
-            )
-    told = {note.id: note for note in notes}
-    for found in scan(bytes(whole), NONCE):
-        end = found.stored.offset + found.stored.octets
-        record, content = found.stored.unpack(bytes(whole[found.stored.offset : end]))
-        assert (record, content) == (told[found.id].record, told[found.id].content)
-
-
-@settings(deadline=None)
-@given(st.binary(max_size=600))
-def test_any_octets_are_scanned_to_their_end(octets: bytes) -> None:
-    assert list(scan(bytes(PAGE) + octets + NONCE + octets, NONCE)) == []
 
 
 def test_no_group_touches_a_page_of_an_earlier_one(tmp_path: Path) -> None:
