@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser.axe import violations
 from tests.browser.office import SCHEDULE, SETTINGS
 from tests.support.console import ConsoleGateway
 from tests.support.gateway import eventually, letter
@@ -265,10 +266,14 @@ def test_what_is_being_sent_is_shown_while_it_is(page: Any, tmp_path: Path) -> N
         assert "isp" in text
         assert "to" not in text or "ops@hq.example" in text
         until(page, "document.querySelector('#say').textContent === 'Sending 1 message now.'")
+        for theme in ("light", "dark"):
+            page.emulate_media(color_scheme=theme)
+            assert not violations(page), theme
         eventually(lambda: gate, "it is at the dot")
         relay._loop.call_soon_threadsafe(gate[0].set)
         card.wait_for(state="hidden")
         page.get_by_text("All mail has left.").first.wait_for()
+        assert not violations(page), "an empty queue"
 
 
 def test_rows_are_patched_in_place_and_selection_and_focus_stay(page: Any, gateway: ConsoleGateway) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.browser.axe import violations
 from tests.browser.conftest import SIZES
 from tests.browser.office import SCHEDULE, ZONE, fill, office
 from tests.support.console import PASSWORD, ConsoleGateway
@@ -17,7 +17,6 @@ from tests.support.evening import weekday_of_this_week
 from tests.support.gateway import eventually, letter
 from tests.support.relaythread import RelayThread
 
-AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
 MARKUP = '<script>alert(1)</script>"><svg onload=alert(2)><img src=x onerror=alert(3)>'
 
 
@@ -255,19 +254,6 @@ def look(chromium: Any, size: str, theme: str) -> Any:
     width, height = SIZES[size]
     return chromium.new_context(
         viewport={"width": width, "height": height}, color_scheme=theme, bypass_csp=True, reduced_motion="reduce"
-    )
-
-
-def violations(page: Any) -> str:
-    """What axe-core finds, a line each."""
-    page.evaluate(AXE)
-    found = page.evaluate(
-        "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
-    )
-    return "\n".join(
-        f"{v['id']}: {node['target']} {node['failureSummary'][:200]}"
-        for v in found["violations"]
-        for node in v["nodes"]
     )
 
 
