@@ -1,4 +1,4 @@
-"""Start after anything: what the folders hold and what the journal says become the index, without a person (P11).
+"""After anything: what the folders hold and what the journal says become the index, without a person (P11).
 
 The journal's word stands over the files: it is replayed into changes, which the ledger then carries out. Files of which the
 journal says nothing were whole and flushed when it was last emptied, so what is not whole among them is nobody's crash: it
@@ -16,7 +16,7 @@ from gateway.spool.ended import Ended
 from gateway.spool.entry import Entry
 from gateway.spool.ids import Ids
 from gateway.spool.journal_state import JournalState, read_journal
-from gateway.spool.layout import FOLDERS, Layout, split_name
+from gateway.spool.layout import Layout, split_name
 from gateway.spool.notes import Kind, Note, find_files
 from gateway.spool.pairs import Change, set_aside, size_of
 from gateway.spool.record import MAX_RECORD_OCTETS, DoubtRecord, Record, decode_record, encode_record
@@ -44,21 +44,6 @@ class Recovered:
     in_doubt: list[str] = field(default_factory=list)
     aside: list[tuple[str, str]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-
-
-def make_folders(disk: Disk, layout: Layout) -> None:
-    """SPOOL and its folders, where they are missing, with names that survive. Raises OSError."""
-    made = False
-    if not os.path.isdir(layout.root):
-        os.makedirs(layout.root, 0o700, exist_ok=True)
-        disk.fsync_dir(os.path.dirname(layout.root))
-    for folder in FOLDERS:
-        path = f"{layout.root}/{folder}"
-        if not os.path.isdir(path):
-            disk.mkdir(path)
-            made = True
-    if made:
-        disk.fsync_dir(layout.root)
 
 
 def recover(disk: Disk, layout: Layout, now: float) -> Recovered:

@@ -1,7 +1,8 @@
 """The spool: mail from the moment it is ours to the moment it has ended. The only package that writes below SPOOL.
 
-`Spool` is what the other parts see. What is durable when: `gateway.spool.ledger`; what a start makes of what it finds:
-`gateway.spool.recovery`; removal and undo: `gateway.spool.removing`. When a message is tried and what becomes of it is
+`Spool` is what the other parts see: it puts the parts together and says what each call promises. What is durable when:
+`gateway.spool.ledger`; how it starts: `gateway.spool.starting`, and what that makes of what it finds: `gateway.spool.recovery`;
+accepting, sending and removing have modules of their names. When a message is tried and what becomes of it is
 `gateway.dispatch`'s business. All methods belong to the event loop; the disk is touched on threads only, but for a stat of
 the file system and at start.
 """
@@ -12,33 +13,29 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gateway.clock import Clock
 from gateway.durable import Disk
 from gateway.errors import GatewayError, NoSuchItem, SpoolError
-from gateway.events import Alarm, InDoubt, Journal, Remark, SetAside
+from gateway.events import Journal
 from gateway.mail.envelope import Class, Envelope, Peer
 from gateway.spool.accepting import Accepting
 from gateway.spool.claims import Claim, Claims
 from gateway.spool.content import Content
 from gateway.spool.draft import Draft
-from gateway.spool.ended import EndedLog
 from gateway.spool.entry import Entry
-from gateway.spool.ids import BLOCK
 from gateway.spool.layout import Layout, checked_id, split_name
-from gateway.spool.ledger import Ledger, Pace
-from gateway.spool.lock import SpoolLock
+from gateway.spool.ledger import Pace
 from gateway.spool.record import Record, decode_record, encode_record
 from gateway.spool.records import Records
-from gateway.spool.recovery import DOUBT, Recovered, make_folders, recover
 from gateway.spool.removing import Removing
 from gateway.spool.room import Room
 from gateway.spool.sending import UPDATE_AT_ONCE, Sending
+from gateway.spool.starting import Started, start, take_up
 from gateway.spool.states import States
 from gateway.spool.tasks import Tasks
-from gateway.spool.writeahead import FILE_OCTETS, WriteAhead
+from gateway.spool.writeahead import FILE_OCTETS
 
 __all__ = ["Claim", "Content", "Draft", "Entry", "Spool"]
 
@@ -50,9 +47,7 @@ class Spool:
         self,
         disk: Disk,
         layout: Layout,
-        lock: SpoolLock,
-        ledger: Ledger,
-        found: Recovered,
+        started: Started,
         *,
         clock: Clock,
         journal: Journal,
@@ -60,7 +55,8 @@ class Spool:
         pace: Pace,
         is_inside: Callable[[str], bool],
     ) -> None:
-        self._layout, self._spool_lock, self._ledger, self._journal, self._room = layout, lock, ledger, journal, room
+        found, ledger = started.found, started.ledger
+        self._layout, self._spool_lock, self._ledger, self._room = layout, started.lock, ledger, room
         self._entries, self._ids = found.entries, found.ids
         self._records = records = Records(disk, layout, ledger)
         self._claims = claims = Claims()
@@ -124,46 +120,11 @@ class Spool:
         """
         disk, layout = durable if durable is not None else Disk(), Layout(root)
         pace = pace if pace is not None else Pace()
-
-        def begin() -> tuple[SpoolLock, Recovered, WriteAhead]:
-            make_folders(disk, layout)
-            lock = SpoolLock(layout.lock)
-            try:
-                found = recover(disk, layout, clock.now())
-                with contextlib.suppress(OSError):
-                    limit = found.ids.next + BLOCK
-                    found.ids.reserve(disk, layout.ids, limit)
-                    found.ids.extend(limit)
-                log = WriteAhead(disk, layout.journal, journal_octets)
-                if found.journal_is_empty:
-                    log.release(log.number + 1)
-                with contextlib.suppress(OSError):
-                    log.prepare()
-                return lock, found, log
-            except BaseException:
-                lock.release()
-                raise
-
-        with ThreadPoolExecutor(1, "start") as thread:
-            try:
-                lock, found, log = await asyncio.get_running_loop().run_in_executor(thread, begin)
-            except OSError as exc:
-                raise SpoolError(f"the spool {layout.root} cannot be used: {exc.strerror or exc}") from exc
-        ledger = Ledger(
-            disk,
-            layout,
-            log,
-            EndedLog(disk, layout.ended, found.ids, found.ended),
-            journal=journal,
-            pace=pace,
-            changes=found.changes.values(),
-        )
+        started = await start(disk, layout, clock=clock, journal=journal, pace=pace, journal_octets=journal_octets)
         spool = cls(
             disk,
             layout,
-            lock,
-            ledger,
-            found,
+            started,
             clock=clock,
             journal=journal,
             room=Room(disk, layout.root, reserve, clock),
@@ -171,31 +132,12 @@ class Spool:
             is_inside=is_inside,
         )
         try:
-            await spool._begin(found)
+            started.ledger.live = spool._live
+            await take_up(started.found, started.ledger, spool._records, journal)
         except BaseException:
             await spool.close()
             raise
         return spool
-
-    async def _begin(self, found: Recovered) -> None:
-        for name, reason in found.aside:
-            self._journal.record(SetAside(name, reason))
-        for remark in found.remarks:
-            self._journal.record(Remark("spool", remark))
-        self._ledger.live = self._live
-        self._ledger.on_wire.update(found.in_doubt)
-        if found.notes:
-            try:
-                await self._records.write(found.notes)
-            except SpoolError as exc:
-                self._journal.record(Alarm("spool", f"what was in doubt is not on disk yet: {exc}"))
-        await self._ledger.start()
-        for item in found.in_doubt:
-            try:
-                to = tuple(recipient.address for recipient in (await self._records.load_record(item)).pending)
-            except GatewayError:
-                to = ()  # a claim will find out what is the matter with it
-            self._journal.record(InDoubt(item, to, None, DOUBT))
 
     async def close(self) -> None:
         """Write what is still to be written, empty the journal, unlock. Open drafts are lost, as their clients know."""

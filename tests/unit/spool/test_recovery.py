@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import SpoolLocked
 from gateway.events import Event, InDoubt, SetAside
 from tests.support.clock import FakeClock
 from tests.support.spools import SMALL_MAIL, a_spool, deliver, kill, names, open_spool, put, until
@@ -243,18 +242,6 @@ def test_a_mark_on_the_wire_outlives_the_turns_of_the_journal(tmp_path: Path) ->
         await kill(spool)
         async with a_spool(root) as again:
             assert again.in_doubt_at_start == (item,)
-
-    asyncio.run(scene())
-
-
-def test_two_gateways_never_share_a_spool(tmp_path: Path) -> None:
-    async def scene() -> None:
-        root = tmp_path / "spool"
-        async with a_spool(root):
-            with pytest.raises(SpoolLocked, match=str(os.getpid())):
-                await open_spool(root)
-        async with a_spool(root):
-            pass
 
     asyncio.run(scene())
 

@@ -416,18 +416,6 @@ def test_state_is_kept_over_restarts_and_its_names_stay_in_their_folder(tmp_path
     asyncio.run(scene())
 
 
-def test_folders_are_for_us_alone(tmp_path: Path) -> None:
-    async def scene() -> None:
-        root = tmp_path / "spool"
-        async with a_spool(root) as spool:
-            entry = await put(spool)
-            await until(lambda: (root / "queue" / f"{entry.id}.env").exists())
-        for path in [root, *root.rglob("*")]:
-            assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
-
-    asyncio.run(scene())
-
-
 def test_changes_that_are_larger_than_a_file_of_the_journal_are_written_all_the_same(tmp_path: Path) -> None:
     async def scene() -> None:
         root = tmp_path / "spool"

@@ -122,26 +122,6 @@ def test_pairs_that_cannot_be_made_stay_in_the_journal_and_are_made_when_the_dis
     asyncio.run(scene())
 
 
-def test_a_start_on_a_full_disk_keeps_what_the_journal_holds(tmp_path: Path) -> None:
-    async def scene() -> None:
-        root = tmp_path / "spool"
-        spool = await open_spool(root)
-        ids = [(await put(spool)).id for _ in range(3)]
-        await kill(spool)
-        disk = FaultyDisk()
-        disk.fail("open", "allocate", "link", error=errno.ENOSPC, path="queue|journal")
-        async with a_spool(root, disk=disk) as again:
-            assert sorted(again.entries) == ids
-            assert (await read(again, ids[0])).endswith(SMALL_MAIL)
-            with pytest.raises(SpoolFull):
-                await put(again)
-            disk.heal()
-            await until(lambda: len(names(root / "queue")) == 6 and not again._ledger.is_full)
-            await put(again)
-
-    asyncio.run(scene())
-
-
 def test_an_outcome_that_cannot_be_written_is_kept_and_the_message_is_not_sent_again(tmp_path: Path) -> None:
     async def scene() -> None:
         disk = FaultyDisk()
