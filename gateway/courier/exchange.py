@@ -151,7 +151,7 @@ class Exchange:
 
     async def _conclude(self) -> None:
         """Settle what is left."""
-        has_hung_up = self.closing is not None and self._wire.lost == "closed the connection"
+        has_hung_up = self.closing is not None and self._wire.is_hung_up
         if self._wire.lost is None and (self._open or self._ready):
             self._wire.give_up("was left by us")
         self._watch.stop()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import socket
 import struct
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ _INT = struct.Struct("=i")
 _TCP_NOTSENT_LOWAT = 25
 _TCP_RTO_MAX_MS = 44  # Linux 6.15
 _LONGEST_BACKOFF = 120.0
+_MOST_UNREAD = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,17 @@ def traffic(sock: socket.socket | None) -> Traffic | None:
         segments_in=segments_in,
         resent=_U64.unpack_from(info, 208)[0] if len(info) >= _RESENT_END else 0,
     )
+
+
+def unread(sock: socket.socket | None) -> bytes:
+    """What has come and was not read, of a connection that is at its end; bounded."""
+    if sock is None or sock.fileno() < 0:
+        return b""
+    try:
+        with socket.socket(fileno=os.dup(sock.fileno())) as same:
+            return same.recv(_MOST_UNREAD, socket.MSG_DONTWAIT)
+    except OSError:  # nothing but the loss
+        return b""
 
 
 def acked(sock: socket.socket | None) -> int | None:

@@ -40,6 +40,7 @@ class Wire(SMTPProtocol):
         super().__init__(loop=loop)
         self.lost: str | None = None
         self.is_nonsense = False
+        self.is_hung_up = False  # the relay ended it, or reset it
         self.line_works = False  # at the loss, another connection was possible
         self.last_traffic: kernel.Traffic | None = None
         self.is_ipv6 = False
@@ -152,6 +153,7 @@ class Wire(SMTPProtocol):
         return self.lost is not None
 
     def eof_received(self) -> bool:
+        self.is_hung_up = True
         self.give_up("closed the connection")
         return False
 
@@ -164,6 +166,13 @@ class Wire(SMTPProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.lost is None:
+            # A relay that closes while we still write resets the connection. Where our own write met the reset first, its last
+            # words (421, mostly) are still there to be read.
+            last = kernel.unread(self.tcp) if not self._over_ssl else b""
+            if last:
+                self.data_received(last)
+        if self.lost is None:
+            self.is_hung_up = exc is None or isinstance(exc, ConnectionResetError | BrokenPipeError)
             self._lose(_in_words(exc))
         self.transport = None
 
@@ -230,7 +239,7 @@ def _in_words(exc: Exception | None) -> str:
     match exc:
         case None:
             return "closed the connection"
-        case ConnectionResetError():
+        case ConnectionResetError() | BrokenPipeError():
             return "cut the connection"
         case TimeoutError():
             return "no longer acknowledges what we send"
