@@ -46,9 +46,8 @@ def check_spool(root: str) -> None:
         raise NotYours(f"the spool {root} is closed to user {_name(os.geteuid())}: {exc.strerror}") from exc
     if not os.access(root, os.W_OK | os.X_OK, effective_ids=True):
         who, own = _name(os.geteuid()), _name(owner)
-        raise NotYours(
-            f"the spool {root} belongs to {own}: only {own} and root may put mail into it, and this is {who}"
-        )
+        may = own if own == "root" else f"{own} and root"
+        raise NotYours(f"the spool {root} belongs to {own}: only {may} may put mail into it, and this is {who}")
 
 
 def write_drop(
