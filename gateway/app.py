@@ -294,7 +294,7 @@ class App:
     def _relay_offers(self) -> RelayOffers | None:
         """What the first relay said it can carry, when it was last met."""
         for relay in self.settings.relays[:1]:
-            offers = self._dispatcher.sessions.offers.get(relay.name)
+            offers = self._dispatcher.experience.offers.get(relay.name)
             if offers is not None:
                 return RelayOffers(smtputf8=offers.smtputf8, size=offers.size)
         return None

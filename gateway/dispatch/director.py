@@ -103,10 +103,6 @@ class SessionDirector:
         """Calls of this link made since this was asked last."""
         return self._calls.dialler.take_dials(link)
 
-    def reconsider(self) -> None:
-        """The situation changed: ask again for every message."""
-        self._waking.for_all()
-
     # -- when it ends -------------------------------------------------------------------------------------------
 
     def session_over(self, offered: set[str], end: SessionEnd) -> None:

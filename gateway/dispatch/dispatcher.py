@@ -4,7 +4,8 @@ What wakes it: a message that appears or changes, an edge of the schedule, a lin
 comes due, the end of a session. A change of the situation asks for every message again; a change of one message only for it.
 
 The parts it builds answer for the rest: what an operator wants sent (`wishes`), the orders that last (`timetable`), what
-sessions ask (`director`), the mode in force (`mode`), lines that come back (`lines`), messages decided over (`scan`).
+sessions ask (`director`) and what they showed (`experience`), the mode in force (`mode`), lines that come back (`lines`),
+messages decided over (`scan`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from gateway.dispatch.conditions import Conditions
 from gateway.dispatch.deadlines import Deadlines
 from gateway.dispatch.decide import GRACE, decide
 from gateway.dispatch.director import LINGER, SessionDirector
+from gateway.dispatch.experience import Experience
 from gateway.dispatch.facts import (
     Decision,
     MessageFacts,
@@ -88,7 +90,16 @@ class Dispatcher:
             lambda: not self.clock_why,
         )
         self.mode = ModeInForce(clock, journal)
-        self.wishes = Wishes(spool, self._waking, self.situation, lambda relay: self.sessions.troubles.waive(relay))
+        self.experience = Experience(
+            spool.load_state(SpeedBook.STATE),
+            monitor,
+            lambda: self.settings,
+            clock=clock,
+            journal=journal,
+            reconsider=self.reconsider,
+            item_changed=self.item_changed,
+        )
+        self.wishes = Wishes(spool, self._waking, self.situation, self.experience.troubles.waive)
         reporter = Reporter(spool, lambda: self.settings, clock, journal)
         self.teller = Teller(
             spool,
@@ -152,16 +163,18 @@ class Dispatcher:
             item_changed=self.item_changed,
         )
         self.sessions = Sessions(
-            self.director, spool, self._settler, monitor, run_session, clock, journal, grace, self.meter
+            self.director, spool, self._settler, self.experience, run_session, clock, journal, grace, self.meter
         )
-        self._scan = Scan(spool, self.wishes, deadlines, self.sessions, self.calls, self._waking, self.situation)
-        self.lines = Lines(monitor, self.calls, self.meter, self.sessions, self._waking)
+        self._scan = Scan(
+            spool, self.wishes, deadlines, self.sessions, self.experience, self.calls, self._waking, self.situation
+        )
+        self.lines = Lines(monitor, self.calls, self.meter, self.experience, self._waking)
         self._stopping = False
         self._dues_after_step = clockstep.DueMover(spool, clock, journal)
         self._stamps = Stamps(settings)
         self.keeper = StateKeeper(spool, journal)
         self.keeper.add(standing.STATE, self.timetable.take_unsaved)
-        self.keeper.add(SpeedBook.STATE, self.sessions.take_unsaved_speeds)
+        self.keeper.add(SpeedBook.STATE, self.experience.take_unsaved_speeds)
         self.keeper.add(CALLED, self.calls.take_unsaved)
         self.keeper.add(ledger.STATE, self.meter.take_unsaved)
         if clock_watch is not None:
@@ -213,7 +226,7 @@ class Dispatcher:
             relay.name for relay in settings.relays if relay in self.settings.relays
         }
         for name in changed:
-            self.sessions.troubles.forget(name)
+            self.experience.troubles.forget(name)
         self.settings = self.director.settings = settings
         self._stamps = Stamps(settings)
         self.timetable.replace(schedule, settings.mode)
@@ -261,8 +274,8 @@ class Dispatcher:
             open=tuple(OpenWindow(opening, self._conditions.met(opening)) for opening in openings),
             links=self.calls.seen(self._monitor.states),
             opportunity_since=self.mode.opportunity_since,
-            troubles=self.sessions.troubles.now,
-            speed=self.sessions.speeds.known(self.settings.links),
+            troubles=self.experience.troubles.now,
+            speed=self.experience.known_speeds(),
             clock_why=self.clock_why,
             calls=self.calls.states(),
             link_budgets=self.meter.link_budgets(),
@@ -293,7 +306,7 @@ class Dispatcher:
         entry = self._spool.entries.get(item)
         if entry is None:
             self.wishes.forget(item)
-            self.sessions.forget(item)
+            self.experience.forget(item)
             if not self._settler.unsettled:
                 self._waking.now()  # the last of a session: a line that was called for it may be put down
         else:
@@ -308,7 +321,7 @@ class Dispatcher:
         self.mode.clock_stepped(step.seconds)
         if step.seconds < -clockstep.SLIGHT:
             self._dues_after_step.stepped_back()
-            self.sessions.troubles.clock_stepped_back(clockstep.latest_due(now, self.settings.queue, doubt=False))
+            self.experience.troubles.clock_stepped_back(clockstep.latest_due(now, self.settings.queue, doubt=False))
         self._monitor.clock_stepped(step.seconds)
         self.timetable.clock_stepped(step.seconds)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from gateway.dispatch.calls import Calls
 from gateway.dispatch.deadlines import Deadlines, has_passed
 from gateway.dispatch.decide import decide, fits_no_opening
+from gateway.dispatch.experience import Experience
 from gateway.dispatch.facts import Go, MessageFacts, Raise, Situation, directions, facts_of_entry
 from gateway.dispatch.order import order_key
 from gateway.dispatch.sessions import Sessions
@@ -31,13 +32,14 @@ class Scan:
         wishes: Wishes,
         deadlines: Deadlines,
         sessions: Sessions,
+        experience: Experience,
         calls: Calls,
         waking: Waking,
         situation: Callable[[], Situation],
     ) -> None:
         self._spool, self._wishes, self._deadlines = spool, wishes, deadlines
-        self._sessions, self._calls, self._waking = sessions, calls, waking
-        self._situation = situation
+        self._sessions, self._experience, self._calls = sessions, experience, calls
+        self._waking, self._situation = waking, situation
 
     async def over(self, ids: Sequence[str]) -> None:
         """Decide over these, all in one situation. What has ended meanwhile is forgotten; what is being sent is passed over."""
@@ -48,7 +50,7 @@ class Scan:
             entry = self._spool.entries.get(item)
             if entry is None:
                 self._wishes.forget(item)
-                self._sessions.forget(item)
+                self._experience.forget(item)
                 continue
             if entry.claimed:
                 continue
@@ -71,7 +73,7 @@ class Scan:
         verdict = decide(message, situation)
         if isinstance(verdict, Go):
             first = fits_no_opening(message, situation, verdict)
-            key = order_key(message, starts_first=first, starts_last=message.id in self._sessions.suspects)
+            key = order_key(message, starts_first=first, starts_last=message.id in self._experience.suspects)
             self._sessions.offer(verdict, key, message.id)
         elif isinstance(verdict, Raise):
             self._calls.want(verdict)

@@ -1,31 +1,29 @@
-"""The sessions: a lane for each relay over each link, one session at a time in each, and what its end shows.
+"""The sessions: a lane for each relay over each link, one session at a time in each, more where they pay.
 
-The dispatcher says what may go (`offer`) and whether anything may go on; this module starts, feeds, ends and judges.
+The dispatcher says what may go (`offer`) and whether anything may go on; this module starts, feeds and ends. What the end of a
+session shows of relay and link is `experience`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from gateway.clock import Clock
 from gateway.config.settings import RelaySettings, Settings
-from gateway.connectivity.monitor import Monitor
-from gateway.courier.capabilities import Capabilities
 from gateway.courier.contract import Feed, SessionEnd
 from gateway.dispatch.conversations import Conversations
 from gateway.dispatch.crowd import forget_idle, others_wait, with_turns
+from gateway.dispatch.experience import Experience
 from gateway.dispatch.facts import Go
 from gateway.dispatch.lane import MOST_AHEAD, Lane, LaneFeed, Sending, SessionRecord
 from gateway.dispatch.meter import Meter, used_octets
 from gateway.dispatch.order import Key
 from gateway.dispatch.retry import Opportunity
 from gateway.dispatch.settler import Settler
-from gateway.dispatch.speed import SpeedBook
-from gateway.dispatch.troubles import Troubles, told_of_domain, trouble_kind
 from gateway.errors import GatewayError
 from gateway.events import Alarm, HeldItem, Journal, SessionEnded
 from gateway.spool.record import Record, Route
@@ -41,9 +39,6 @@ URGENT_WAIT = 3.0
 
 LARGE = 250_000
 """Octets left that count as long where no speed is known."""
-
-OFTEN = 3
-"""Breaks in the same message after which it lets others go first: the line may be too short for it (CASES C27)."""
 
 
 class RunSession(Protocol):
@@ -69,8 +64,6 @@ class Director(Protocol):
 
     def item_changed(self, item: str) -> None: ...
 
-    def reconsider(self) -> None: ...
-
     def linger(self, link: str) -> float:
         """Seconds that a session may wait for more mail."""
         ...
@@ -89,21 +82,21 @@ class Director(Protocol):
 class Sessions:
     """One session goes first in each lane; more join it only while they pay, or to let urgent mail pass a large message.
 
-    Owns the lanes, what is being sent, the records of sessions, and what is known of relays from them."""
+    Owns the lanes, what is being sent, and the records of sessions."""
 
     def __init__(
         self,
         director: Director,
         spool: Spool,
         settler: Settler,
-        monitor: Monitor,
+        experience: Experience,
         run_session: RunSession,
         clock: Clock,
         journal: Journal,
         grace: float,
         meter: Meter,
     ) -> None:
-        self._director, self._spool, self._settler, self._monitor = director, spool, settler, monitor
+        self._director, self._spool, self._settler, self._experience = director, spool, settler, experience
         self._run_session, self._clock, self._journal, self._grace = run_session, clock, journal, grace
         self._meter = meter
         self.conversations = Conversations()
@@ -113,20 +106,6 @@ class Sessions:
         self._stopping = False
         self.sending: dict[str, Sending] = {}
         self.records: deque[SessionRecord] = deque(maxlen=KEPT)
-        self.troubles = Troubles()
-        self.speeds = SpeedBook(spool.load_state(SpeedBook.STATE))
-        self.speeds_unsaved = False
-        self._quick_again = False
-        self.offers: dict[str, Capabilities] = {}  # by relay, what its last greeting offered
-        self._met_another: set[str] = set()  # relays in whose place somebody else answered, perhaps
-        self.suspects: set[str] = (
-            set()
-        )  # refused with 5.7.x when first in a session (P9), or often broken: others go first
-        self._breaks: Counter[str] = Counter()
-
-    def take_unsaved_speeds(self) -> bytes | None:
-        unsaved, self.speeds_unsaved = self.speeds_unsaved, False
-        return self.speeds.encode() if unsaved else None
 
     # -- lanes --------------------------------------------------------------------------------------------------
 
@@ -147,11 +126,6 @@ class Sessions:
         """Messages that a session will take, or is sending."""
         return set(self.sending).union(*(lane.offered for lane in self._lanes.values()))
 
-    def forget(self, item: str) -> None:
-        """The message has ended."""
-        self.suspects.discard(item)
-        self._breaks.pop(item, None)
-
     def start(self) -> None:
         """A session for each lane that has mail and none; of those to domains, for as many as the line bears."""
         if self._stopping:
@@ -159,7 +133,7 @@ class Sessions:
         lanes = [lane for lane in self._lanes.values() if not lane.relay.direct]
         if len(lanes) < len(self._lanes):
             forget_idle(self._lanes)
-            lanes += with_turns(self._lanes.values(), self.speeds.known(self._director.settings.links))
+            lanes += with_turns(self._lanes.values(), self._experience.known_speeds())
         for lane in lanes:
             if not lane.heap:
                 continue
@@ -176,7 +150,7 @@ class Sessions:
     def _is_behind_a_large_one(self, lane: Lane) -> bool:
         """Its only session is in the middle of content that takes long at the measured speed."""
         rows = [row for row in self.sending.values() if (row.link, row.relay) == (lane.link, lane.relay.name)]
-        speed = self.speeds.known(self._director.settings.links).get(lane.link)
+        speed = self._experience.speed_of(lane.link)
         if len(lane.tasks) != 1 or not rows or lane.stop.is_set() or not self._may_join(lane):
             return False
         left = max(row.size - row.octets for row in rows)
@@ -268,7 +242,7 @@ class Sessions:
             self.sending,
             record,
             lambda: self._more_if_it_pays(lane),
-            self._broken_in,
+            self._experience.broken_in,
             lambda size, go: self._meter.taken(metered, size, _payer(go)),
             self.conversations,
             1 if self._meter.has_budget(lane.link) else MOST_AHEAD,
@@ -304,14 +278,6 @@ class Sessions:
             return 0.0
         return self._director.linger(lane.link)
 
-    def _broken_in(self, item: str) -> str | None:
-        """The line broke in the middle of this one's content; a sentence, once that has happened often."""
-        self._breaks[item] += 1
-        if self._breaks[item] < OFTEN:
-            return None
-        self.suspects.add(item)
-        return f"the line broke {self._breaks[item]} times in the middle of it: perhaps it is up too short for this message"
-
     def _go_of_lane(self, items: Sequence[str], lane: Lane) -> dict[str, Go]:
         way = (lane.link, lane.relay.name)
         going = self._director.recheck(items, lane.route, way)
@@ -325,8 +291,7 @@ class Sessions:
         now = self._clock.now()
         record.ended, record.why, record.end = now, end.text, end.why
         record.octets_out, record.octets_in = used_octets(end)
-        if self.speeds.add(lane.link, end.octets_out, end.seconds - feed.idle):
-            self.speeds_unsaved = True
+        self._experience.measured(lane.link, end.octets_out, end.seconds - feed.idle)
         self._journal.record(
             SessionEnded(
                 lane.relay.name,
@@ -342,71 +307,11 @@ class Sessions:
         )
         left = set(lane.offered)
         if not self._stopping and not lane.cut:
-            self._judge_session(lane, feed, end)
+            shown = _with_loop(lane, end)
+            if shown.why == "damaged":
+                self._spawn(self._hold(feed.put_off, shown.text))
+            self._experience.session_over(lane, feed, shown)
         self._director.session_over(left, end)
-
-    def _judge_session(self, lane: Lane, feed: LaneFeed, end: SessionEnd) -> None:
-        """What the session showed of the relay and of the link, which counts more than any probe (DESIGN section 6)."""
-        relay, is_direct = lane.relay.name, lane.relay.direct
-        if lane.loop is not None:
-            end = replace(end, why="loop" if is_direct else "setup", text=lane.loop, alarm=True)
-            lane.loop = lane.loop if lane.tasks else None
-        if end.alarm and not is_direct:
-            self._journal.record(Alarm(relay, end.text))
-        if end.offers is not None and not is_direct:
-            self.offers[relay] = end.offers
-        if end.why == "setup":
-            self.suspects |= feed.put_off
-        elif end.why == "damaged":
-            self._spawn(self._hold(feed.put_off, end.text))
-        if lane.tasks and feed.record.sent == 0 and end.why in ("refused", "busy", "unreachable"):
-            # A further connection that the relay will not have is no trouble of the relay: go on with those there are.
-            lane.alone_until = self._clock.monotonic() + self._director.settings.queue.retry_interval
-            return
-        if end.line_works and not self._quick_again:
-            self._quick_again = (
-                True  # the old connection was dead and the line is not: no pause, but only once in a row
-            )
-            self._director.reconsider()
-            return
-        self._quick_again = False
-        # What was told to end (the line fell, the mode changed), or found nothing to take, took nothing because of us, however
-        # much waits by now.
-        idle = feed.taken == 0 and bool(lane.heap) and not (lane.stop.is_set() or feed.is_done)
-        kind = trouble_kind(end, interrupted=feed.interrupted, idle_while_mail_waits=idle)
-        if kind is None:
-            if self.troubles.succeeded(relay):
-                self._director.reconsider()
-            if end.reached or not is_direct:
-                self._monitor.session_succeeded(lane.link, relay)
-            return
-        if end.why == "slow" and end.took:
-            self.troubles.succeeded(relay)  # it goes on, if slowly: the pause does not grow
-        trouble = self.troubles.failed(relay, kind, end.text, self._clock.now(), self._director.settings.queue)
-        if is_direct:
-            if end.reached:
-                self._monitor.session_succeeded(lane.link, relay)
-            event = told_of_domain(relay, end, trouble, has_relay=bool(self._director.settings.relays))
-            if event is not None:
-                self._journal.record(event)
-            for item in lane.offered:
-                self._director.item_changed(item)
-            lane.clear()
-            return
-        if end.why in ("unreachable", "broken"):
-            self._monitor.session_failed(lane.link, relay, end.text, trouble.until)
-        elif end.why == "tls":
-            self._met_another.add(relay)
-            self._monitor.session_doubted(lane.link, relay)
-        else:
-            self._monitor.session_succeeded(lane.link, relay)
-        self._director.reconsider()
-
-    def line_is_usable_again(self) -> None:
-        """Probes were satisfied with the certificate: a portal that stood between is gone, and its trouble with it."""
-        for relay in self._met_another:
-            self.troubles.waive(relay)
-        self._met_another.clear()
 
     def looped(self, item: str) -> bool:
         """What we sent under this ID came straight to our own door: its relay is this gateway (CASES C26). The message is held,
@@ -441,3 +346,12 @@ class Sessions:
 def _payer(go: Go) -> str | None:
     """The window whose budget pays: Offline, the one that gave the way."""
     return go.opening.window.name if go.opening is not None else None
+
+
+def _with_loop(lane: Lane, end: SessionEnd) -> SessionEnd:
+    """The end, or where what it sent came straight back to us, that: its own words do not show it."""
+    if lane.loop is None:
+        return end
+    end = replace(end, why="loop" if lane.relay.direct else "setup", text=lane.loop, alarm=True)
+    lane.loop = lane.loop if lane.tasks else None
+    return end

@@ -1,13 +1,10 @@
-"""Sessions over a fake courier: how many at once, who goes first, what an end means."""
+"""Sessions over a fake courier: how many at once, who goes first, what is cut off, what leads back to us."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import partial
 from pathlib import Path
-
-import pytest
 
 from gateway.clock import SystemClock
 from gateway.config.rules import ScheduleFile
@@ -19,7 +16,7 @@ from gateway.dispatch.dispatcher import Dispatcher
 from gateway.dispatch.facts import Wait
 from gateway.events import Alarm, Event, HeldItem, Journal, ModeChanged
 from gateway.mail.envelope import Class, Envelope, Peer, Recipient
-from gateway.mail.outcome import Deferred, Delivered, Interrupted, Reply
+from gateway.mail.outcome import Deferred, Delivered, Reply
 from gateway.spool.spool import Spool
 
 ISP = RelaySettings("isp", "127.0.0.1", 2525, tls="none")
@@ -190,48 +187,6 @@ def test_an_urgent_message_passes_a_large_one_by_a_second_connection(tmp_path: P
     asyncio.run(check())
 
 
-def test_a_session_that_takes_nothing_while_mail_waits_is_not_repeated_at_once(tmp_path: Path) -> None:
-    async def greet_and_close(number: int, feed: Feed) -> SessionEnd:
-        return DONE
-
-    async def check() -> None:
-        async with House(tmp_path, FakeCourier(greet_and_close)) as house:
-            item = await house.message("one")
-            house.run()
-            await house.until(lambda: "isp" in house.dispatcher.sessions.troubles.now)
-            verdict = house.dispatcher.verdict(house.spool.entries[item], None)
-            assert isinstance(verdict, Wait)
-            assert verdict.next_try.kind == "time"
-            assert house.courier.started == 1
-
-    asyncio.run(check())
-
-
-def test_a_session_told_to_end_before_it_took_anything_is_no_fault_of_the_relay(tmp_path: Path) -> None:
-    """The line fell while it connected, and was back before it had ended."""
-    release = asyncio.Event()
-
-    async def first_waits(number: int, feed: Feed) -> SessionEnd:
-        if number == 1:
-            await release.wait()
-        return await take_all(number, feed)
-
-    async def check() -> None:
-        async with House(tmp_path, FakeCourier(first_waits)) as house:
-            await house.message("one")
-            house.run()
-            await house.until(lambda: house.has_started(1))
-            for mode in ("offline", "online"):
-                house.dispatcher.timetable.set_mode(mode)  # type: ignore[arg-type]  # mypy takes the loop's texts for any text
-                await house.until(lambda mode=mode: house.dispatcher.mode.now == mode)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
-                await house.dispatcher.settled()
-            release.set()
-            await house.until(lambda: not house.spool.entries)
-            assert house.dispatcher.sessions.troubles.now == {}
-
-    asyncio.run(check())
-
-
 def test_what_is_in_flight_is_not_cut_off_when_mail_may_leave_again(tmp_path: Path) -> None:
     release = asyncio.Event()
 
@@ -260,65 +215,6 @@ def test_what_is_in_flight_is_not_cut_off_when_mail_may_leave_again(tmp_path: Pa
     asyncio.run(check())
 
 
-def test_a_line_that_breaks_often_in_the_same_message_lets_the_others_go_first(tmp_path: Path) -> None:
-    order: list[str] = []
-    first = ""
-
-    async def breaking(number: int, feed: Feed) -> SessionEnd:
-        while (shipment := await feed.take(OFFERS)) is not None:
-            if shipment.id == first and number <= 3:
-                feed.progress(shipment.id, "content", 5000)
-                feed.settle(shipment.id, [Interrupted("the line broke")])
-                return SessionEnd("broken", "the line broke", reached=True)
-            order.append(shipment.id)
-            feed.settle(shipment.id, [TAKEN])
-        return DONE
-
-    async def check() -> None:
-        nonlocal first
-        async with House(tmp_path, FakeCourier(breaking)) as house:
-            first = await house.message("first")
-            second = await house.message("second")
-            house.run()
-            status: list[str | None] = []
-            for number in (2, 3, 4):
-                # Its outcome is on disk before the next session, else the second would go for want of the first.
-                await house.until(
-                    lambda: house.dispatcher.sessions.troubles.now and not house.spool.entries[first].claimed
-                )
-                status.append((await house.spool.record(first)).status)
-                house.dispatcher.lines.is_back()
-                await house.until(partial(house.has_started, number))
-            await house.until(lambda: not house.spool.entries)
-            assert order == [second, first]
-            assert status[1] == "the line broke"
-            assert status[2] == (
-                "the line broke 3 times in the middle of it: perhaps it is up too short for this message"  # CASES C27
-            )
-
-    asyncio.run(check())
-
-
-def test_a_dead_connection_on_a_line_that_works_is_replaced_without_a_pause(tmp_path: Path) -> None:
-    async def dead_once(number: int, feed: Feed) -> SessionEnd:
-        if number == 1:
-            shipment = await feed.take(OFFERS)
-            assert shipment is not None
-            feed.settle(shipment.id, [Interrupted("the connection was dead")])
-            return SessionEnd("broken", "the connection was dead", reached=True, line_works=True)
-        return await take_all(number, feed)
-
-    async def check() -> None:
-        async with House(tmp_path, FakeCourier(dead_once)) as house:
-            await house.message("one")
-            house.run()
-            await house.until(lambda: not house.spool.entries)
-            assert not house.dispatcher.sessions.troubles.now
-            assert house.courier.started == 2
-
-    asyncio.run(check())
-
-
 def test_c26_what_comes_straight_back_is_held_and_its_relay_gets_nothing_more(tmp_path: Path) -> None:
     back = "451 4.4.6 this message has just left this gateway"
     house: House
@@ -335,45 +231,19 @@ def test_c26_what_comes_straight_back_is_held_and_its_relay_gets_nothing_more(tm
             first, second = await house.message("first"), await house.message("second")
             house.run()
             await house.until(lambda: any(isinstance(e, HeldItem) for e in house.events))
-            await house.until(lambda: house.dispatcher.sessions.troubles.now)
+            await house.until(lambda: house.dispatcher.experience.troubles.now)
             record = await house.spool.record(first)
             why = "mail loop: the relay isp (127.0.0.1:2525) is this gateway itself"
             assert record.hold_note == why
             assert record.recipients[0].standing == "pending"
             assert [event.id for event in house.events if isinstance(event, HeldItem)] == [first]
             assert [event.what for event in house.events if isinstance(event, Alarm)] == [why]
-            assert house.dispatcher.sessions.troubles.now["isp"].stubborn
+            assert house.dispatcher.experience.troubles.now["isp"].stubborn
             waits = house.dispatcher.verdict(house.spool.entries[second], None)
             assert isinstance(waits, Wait)
             assert waits.why.startswith(why)
             assert house.spool.entries[second].tries == 0
             assert not house.dispatcher.sessions.looped(second)
             assert house.courier.started == 1
-
-    asyncio.run(check())
-
-
-def test_a_session_that_met_another_certificate_makes_the_monitor_look_at_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def meets_a_portal(number: int, feed: Feed) -> SessionEnd:
-        return SessionEnd("tls", "127.0.0.1 shows another certificate", reached=True, alarm=True)
-
-    async def check() -> None:
-        async with House(tmp_path, FakeCourier(meets_a_portal)) as house:
-            told: list[tuple[str, str]] = []
-            monkeypatch.setattr(house.monitor, "session_doubted", lambda *which: told.append(which))
-            await house.message("one")
-            house.run()
-            await house.until(lambda: told)
-            assert told == [("default", "isp")]
-            await house.until(lambda: "isp" in house.dispatcher.sessions.troubles.now)
-            assert house.courier.started == 1
-            house.dispatcher.lines.changed()  # something else of a line that was usable all the time
-            await house.until(lambda: not house.dispatcher._waking.has_all)
-            assert house.courier.started == 1
-            house.dispatcher.lines._usable.clear()  # the portal was seen
-            house.dispatcher.lines.changed()  # usable: whoever looked at the certificate is satisfied with it
-            await house.until(lambda: house.has_started(2))
 
     asyncio.run(check())

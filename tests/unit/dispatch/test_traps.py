@@ -38,7 +38,7 @@ def test_mail_queued_for_an_old_relay_goes_to_the_new_one(tmp_path: Path) -> Non
         async with a_branch(tmp_path, courier=FakeCourier(only_the_new)) as branch:
             item = await branch.hand_in()
             branch.start()
-            await branch.until(lambda: branch.dispatcher.sessions.troubles.now)
+            await branch.until(lambda: branch.dispatcher.experience.troubles.now)
             assert item in branch.spool.entries
             branch.reload(host="127.0.0.2")
             await branch.empty()
@@ -60,7 +60,7 @@ def test_one_success_wakes_older_mail_for_the_same_relay(tmp_path: Path, why: Wh
         async with a_branch(tmp_path, courier=FakeCourier(script)) as branch:
             old = [await branch.hand_in() for _ in range(3)]
             branch.start()
-            await branch.until(lambda: branch.dispatcher.sessions.troubles.now)
+            await branch.until(lambda: branch.dispatcher.experience.troubles.now)
             new = await branch.hand_in()
             works = True
             branch.dispatcher.wishes.push([new], Wish("send"))
@@ -166,7 +166,7 @@ def test_c29_a_relay_that_allows_one_connection_keeps_that_and_is_no_trouble(tmp
                 await branch.hand_in()
             branch.start()
             await branch.empty()
-            assert not branch.dispatcher.sessions.troubles.now
+            assert not branch.dispatcher.experience.troubles.now
             assert 1 < courier.started <= 3, "further ones were tried once"
 
     courier = FakeCourier(script, useful=3)
