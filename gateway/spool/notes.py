@@ -89,7 +89,8 @@ class FoundNote:
 
 @dataclass(slots=True)
 class JournalFile:
-    """One file of the journal. `number` is 0 while it is free or its header unknown; `used` is where the next group goes."""
+    """One file of the journal. `number` is 0 while it is free or its header unknown; `used` is where the next group goes.
+    `has_failed`: not all that was written to it is known to be on the disk; it is never written or flushed again (P10)."""
 
     path: str
     size: int
@@ -97,6 +98,7 @@ class JournalFile:
     oldest: int = 0
     nonce: bytes = b""
     used: int = PAGE
+    has_failed: bool = False
 
 
 def pack_header(file: JournalFile) -> bytes:

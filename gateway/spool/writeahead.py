@@ -39,7 +39,6 @@ class _Open:
     file: JournalFile
     descriptors: dict[int, int]
     users: int = 0
-    has_failed: bool = False
     is_over: bool = False
 
 
@@ -52,6 +51,9 @@ class WriteAhead:
         self._disk, self._folder, self._file_octets = disk, folder, file_octets
         self._needed, self._free = find_files(disk, folder)
         self._number = max((file.number for file in (*self._needed, *self._free)), default=0)
+        self._oldest = self._needed[0].number if self._needed else self._number + 1
+        """Files below it count no more, whatever a cut leaves: the newest header that is flushed says so. Of the others a start
+        must find every one that is newer than the oldest it finds, else an older note would have the last word."""
         self._open: _Open | None = None
         self._lock = threading.Lock()  # held for everything but a group's flush
         self.placed = 0
@@ -112,7 +114,7 @@ class WriteAhead:
                 self._disk.write(descriptor, group, place.file.used)
                 place.file.used += len(group)
         except OSError:
-            place.has_failed = True
+            place.file.has_failed = True
             self._give_up()
             raise
         place.users += 1
@@ -120,18 +122,20 @@ class WriteAhead:
 
     def _flush(self, place: _Open, descriptor: int) -> int:
         try:
-            if not place.has_failed:
+            if not place.file.has_failed:
                 self._disk.fdatasync(descriptor)
         except OSError:
-            place.has_failed = True
+            place.file.has_failed = True
             raise
         finally:
             with self._lock:
+                if not place.file.has_failed:
+                    self._oldest = max(self._oldest, place.file.oldest)
                 place.users -= 1
-                if place.has_failed and place is self._open:
+                if place.file.has_failed and place is self._open:
                     self._give_up()
                 self._close(place)
-        if place.has_failed:
+        if place.file.has_failed:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return place.file.number
 
@@ -151,10 +155,9 @@ class WriteAhead:
             done = [file for file in self._needed if file.number < below and file is not active]
             for file in done:
                 self._needed.remove(file)
-                if len(self._free) < FREE_FILES:
-                    self._free.append(file)
-                else:
-                    remove_file(self._disk, file.path)
+                self._free.append(file)
+            for file in self._settled()[: max(0, len(self._free) - FREE_FILES)]:
+                self._drop(file)
             return len(self._needed)
 
     def close(self) -> int:
@@ -182,12 +185,15 @@ class WriteAhead:
         """A new file, its header written and not yet flushed. A cut leaves a file with a torn header: a free one."""
         self._give_up()
         file, descriptor, is_new = self._take_free(octets + 2 * PAGE, is_rush=is_rush)
+        may_count = file.number >= self._oldest
         file.number, file.nonce, file.used = self._number + 1, os.urandom(8), PAGE
         file.oldest = min((old.number for old in self._needed), default=file.number)
         try:
             self._disk.write(descriptor, pack_header(file), 0)
             if is_new:
                 self._disk.fsync_dir(self._folder)
+            if may_count:
+                self._disk.fdatasync(descriptor)  # before any of its notes is written over, and the one after it is not
         except OSError:
             self._disk.close(descriptor)
             remove_file(self._disk, file.path)
@@ -197,16 +203,28 @@ class WriteAhead:
         self._open = _Open(file, {0: descriptor})
         return self._open
 
+    def _settled(self) -> list[JournalFile]:
+        """The free files that surely do not count."""
+        return [file for file in self._free if file.number < self._oldest]
+
+    def _drop(self, file: JournalFile) -> None:
+        self._free.remove(file)
+        remove_file(self._disk, file.path)
+
     def _take_free(self, octets: int, *, is_rush: bool) -> tuple[JournalFile, int, bool]:
         """A file that nobody needs, opened; a new one if there is none."""
         usual = self._file_octets if is_rush else min(FIRST_OCTETS, self._file_octets)
-        while self._free:
-            file = self._free.pop(0)
-            if file.size < max(octets, usual):
-                remove_file(self._disk, file.path)
-                continue
-            return file, self._disk.open(file.path, os.O_WRONLY), False
-        taken = {os.path.basename(file.path) for file in self._needed}
+        least = max(octets, usual)
+        for file in self._settled():
+            if file.has_failed or file.size < least:
+                self._drop(file)
+        # Of those that may still count only the oldest may go, and with its header first.
+        for file in (self._settled() or self._free)[:1]:
+            if not file.has_failed and file.size >= least:
+                descriptor = self._disk.open(file.path, os.O_WRONLY)
+                self._free.remove(file)
+                return file, descriptor, False
+        taken = {os.path.basename(file.path) for file in (*self._needed, *self._free)}
         name = next(str(n) for n in range(1, len(taken) + 2) if str(n) not in taken)
         path, size = f"{self._folder}/{name}", max(usual, -(-octets // PAGE) * PAGE)
         remove_file(self._disk, path)
