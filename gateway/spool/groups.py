@@ -37,10 +37,10 @@ class _Batch:
 
 @dataclass(slots=True, eq=False)
 class _Group:
-    """What one flush serves. `voided`: so many of its notes take back those of groups that failed."""
+    """What one flush serves. `void`: notes at its head that take back those of groups that failed."""
 
     batches: list[_Batch]
-    voided: int
+    void: list[Note]
     thread: Worker[int]
     begun: float
     has_answer: bool = False
@@ -128,44 +128,64 @@ class Groups:
 
     def _submit(self) -> None:
         self._submitting = None
-        if self._under_way and (self._log.placed < self._begun or self._queue[0].turn):
+        is_alone = not self._under_way
+        if not is_alone and (self._log.placed < self._begun or self._queue[0].turn):
             self._submit_soon()
             return
-        void = [] if self._under_way else list(self._void)
-        batches: list[_Batch] = []
-        notes, octets = void[:], 0
-        while self._queue and octets < GROUP_OCTETS:
-            if self._queue[0].turn and batches:
-                break
-            batch = self._queue.pop(0)
-            batches.append(batch)
-            if batch.turn:
-                break
-            notes += batch.notes
-            octets += sum(note.octets for note in batch.notes)
+        batches, octets = self._next_batches()
         is_turn = batches[0].turn
+        if not is_alone and not self._log.has_room(octets):
+            return  # a new file says again what is on the wire, and takes back what failed: when all that is known
+        thread = self._free_thread()
+        if thread is None:
+            return  # until one has ended
+        del self._queue[: len(batches)]
+        void = self._void[:] if is_alone else []
+        notes = [*void, *(note for batch in batches for note in batch.notes)]
         now = self._loop.time()
-        group = _Group(batches, 0 if is_turn else len(void), self._free_thread(), now)
+        group = _Group(batches, void, thread, now)
         on_wire = self._on_wire()
-        lane = self._threads.index(group.thread)
-        call = partial(self._log.turn, on_wire) if is_turn else partial(self._log.append, notes, on_wire, lane)
+        if is_turn:
+            call = partial(self._log.turn, on_wire, notes)
+        else:
+            call = partial(self._log.append, notes, on_wire, self._threads.index(thread), is_alone=is_alone)
         self._under_way.append(group)
         self._begun += 1
         self._pace.begins(now)
-        group.thread.submit(call, partial(self._answered, group))
+        thread.submit(call, partial(self._answered, group))
+        self._submit_soon()
 
-    def _free_thread(self) -> Worker[int]:
-        """One that has no group; the others come into being where flushes are slow."""
+    def _next_batches(self) -> tuple[list[_Batch], int]:
+        """Those of the next group, and their octets; they stay in the queue."""
+        batches: list[_Batch] = []
+        octets = 0
+        for batch in self._queue:
+            if octets >= GROUP_OCTETS or (batch.turn and batches):
+                break
+            batches.append(batch)
+            if batch.turn:
+                break
+            octets += sum(note.octets for note in batch.notes)
+        return batches, octets
+
+    def _free_thread(self) -> Worker[int] | None:
+        """One that has no group; the others come into being where flushes are slow, and the system has threads to give."""
         busy = {id(group.thread) for group in self._under_way if not group.has_answer}
         for thread in self._threads:
             if id(thread) not in busy:
                 return thread
-        self._threads.append(Worker[int](f"journal-{len(self._threads)}"))
+        try:
+            self._threads.append(Worker[int](f"journal-{len(self._threads)}"))
+        except RuntimeError:
+            return None
         return self._threads[-1]
 
     def _answered(self, group: _Group, number: int | None, exc: BaseException | None) -> None:
         group.has_answer, group.number, group.error = True, number, exc
         self._pace.written(self._loop.time() - group.begun)
+        if isinstance(self._submitting, asyncio.TimerHandle):
+            self._submitting.cancel()  # perhaps it need not wait so long any more
+            self._submitting = None
         while self._under_way and self._under_way[0].has_answer:
             self._tell(self._under_way.popleft())
         self._submit_soon()
@@ -174,7 +194,9 @@ class Groups:
         batches, number = group.batches, group.number
         if number is not None:
             self.written_to = number
-            del self._void[: group.voided]
+            del self._void[: len(group.void)]
+            for note in group.void:
+                self._taken_in(note, number)
             for batch in batches:
                 for note in batch.notes:
                     self._taken_in(note, number)

@@ -72,37 +72,46 @@ class WriteAhead:
         """The newest file's number."""
         return self._number
 
-    def append(self, notes: Sequence[Note], on_wire: Sequence[str], lane: int = 0) -> int:
+    def has_room(self, octets: int) -> bool:
+        """Do notes of so many octets go into the open file? To be asked when all calls so far are `placed`."""
+        place = self._open
+        return place is not None and _fits(octets, place.file)
+
+    def append(self, notes: Sequence[Note], on_wire: Sequence[str], lane: int = 0, *, is_alone: bool = True) -> int:
         """Make the notes durable, in order, all or none; the number of the file that took them.
 
         `on_wire`: what may be on the wire before these notes; it is said again at the head of a new file, since the older
         ones may go. After an OSError the file is given up, never flushed again, and stays until its pairs are safe; the
         notes of the failed group, and of those whose flush was under way beside it, may or may not come back after a cut.
         `placed` counts the calls whose notes stand in the file, or never will: who calls for another lane waits for that, so
-        that notes stand in the order in which they were handed in.
+        that notes stand in the order in which they were handed in. Not `is_alone`: flushes are under way, so no new file is
+        begun; should one of them have failed, so does this.
         """
         with self._lock:
             try:
-                place, descriptor = self._place(notes, on_wire, lane)
+                place, descriptor = self._place(notes, on_wire, lane, is_alone=is_alone)
             finally:
                 self.placed += 1
         return self._flush(place, descriptor)
 
-    def turn(self, on_wire: Sequence[str]) -> int:
-        """Begin a new file, so that all older ones can be let go; the new one's number. No group may be under way."""
+    def turn(self, on_wire: Sequence[str], notes: Sequence[Note] = ()) -> int:
+        """Begin a new file with these notes, so that all older ones can be let go; the new one's number. No group may be under
+        way."""
         with self._lock:
             self._give_up()
             try:
-                place, descriptor = self._place((), on_wire, 0)
+                place, descriptor = self._place(notes, on_wire, 0, is_alone=True)
             finally:
                 self.placed += 1
         return self._flush(place, descriptor)
 
-    def _place(self, notes: Sequence[Note], on_wire: Sequence[str], lane: int) -> tuple[_Open, int]:
+    def _place(self, notes: Sequence[Note], on_wire: Sequence[str], lane: int, *, is_alone: bool) -> tuple[_Open, int]:
         """Write the group, not flushed; where its flush has to be asked for."""
         size = sum(note.octets for note in notes)
         place = self._open
-        if place is None or place.file.used + size + PAGE > place.file.size:
+        if place is None or not _fits(size, place.file):
+            if not is_alone:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
             notes = [*(Note(Kind.WIRE, item) for item in on_wire), *notes]
             place = self._begin(sum(note.octets for note in notes), is_rush=place is not None)
         try:
@@ -236,3 +245,7 @@ class WriteAhead:
             remove_file(self._disk, path)
             raise
         return JournalFile(path, size), descriptor, True
+
+
+def _fits(octets: int, file: JournalFile) -> bool:
+    return file.used + octets + PAGE <= file.size

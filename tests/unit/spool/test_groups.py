@@ -14,6 +14,7 @@ from gateway.durable import Disk
 from gateway.errors import SpoolError
 from gateway.spool.grouppace import MOST_UNDER_WAY, SLOW, GroupPace
 from gateway.spool.groups import Groups
+from gateway.spool.journal_state import read_journal
 from gateway.spool.notes import Kind, Note, find_files, read_pages, scan
 from gateway.spool.writeahead import WriteAhead
 from tests.support.spools import until
@@ -72,15 +73,26 @@ class Scene:
         self.log = WriteAhead(self.disk, str(folder), size)
         self.taken_in: list[str] = []
         self.failures = 0
-        self.groups = Groups(self.log, tuple, lambda note, number: self.taken_in.append(note.id), self._failed)
+        self.on_wire: set[str] = set()
+        self.groups = Groups(self.log, lambda: tuple(self.on_wire), self._take_in, self._failed)
         self.disk.is_slow = True
+
+    def _take_in(self, note: Note, number: int) -> None:
+        self.taken_in.append(note.id)
+        if note.kind is Kind.WIRE:
+            self.on_wire.add(note.id)
+        else:
+            self.on_wire.discard(note.id)
 
     def _failed(self) -> None:
         self.failures += 1
 
     def write(self, item: str, octets: int = 10) -> asyncio.Task[int]:
+        return self.hand_in(Note(Kind.ACCEPTED, item, b"{}", b"x" * octets))
+
+    def hand_in(self, *notes: Note) -> asyncio.Task[int]:
         async def wait() -> int:
-            return await self.groups.write([Note(Kind.ACCEPTED, item, b"{}", b"x" * octets)])
+            return await self.groups.write(notes)
 
         return asyncio.create_task(wait())
 
@@ -212,19 +224,95 @@ def test_a_flush_that_was_good_before_another_failed_stays_good(
     asyncio.run(body())
 
 
-def test_a_new_file_is_begun_by_a_full_one_while_its_last_flush_is_under_way(
+def test_a_new_file_is_begun_when_the_full_one_is_complete_and_says_what_is_on_the_wire_by_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The full one may be let go as soon as a group in the new one is answered: marks and their ends must not go with it."""
+
+    async def body() -> None:
+        scene = Scene(tmp_path, monkeypatch, size=64 * 1024)
+        scene.on_wire = {"aaaa0000002"}
+        first = scene.hand_in(Note(Kind.WIRE, "aaaa0000001"), Note(Kind.RECORD, "aaaa0000002", b"{}"))
+        await scene.flushing(1)
+        second = scene.write("aaaa0000003", 55_000)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert scene.groups.under_way == 1
+        scene.let_go(0)
+        await scene.flushing(2)
+        scene.let_go(1)
+        assert (await first, await second) == (1, 2)
+        newest = [file for file in find_files(scene.disk, str(tmp_path))[0] if file.number == 2]
+        assert list(read_journal(scene.disk, newest).on_wire) == ["aaaa0000001"]
+        await scene.close()
+
+    asyncio.run(body())
+
+
+def test_who_waits_for_the_pace_goes_on_as_soon_as_nothing_is_under_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def body() -> None:
-        scene = Scene(tmp_path, monkeypatch, size=64 * 1024)
-        first = scene.write("aaaa0000001", 45_000)
+        scene = Scene(tmp_path, monkeypatch)
+        monkeypatch.setattr(GroupPace, "wait", lambda self, under_way, now: 3600.0 if under_way else 0.0)
+        first = scene.write("aaaa0000001")
         await scene.flushing(1)
-        second = scene.write("aaaa0000002", 45_000)
+        second = scene.write("aaaa0000002")
+        await until(lambda: scene.groups._submitting is not None)
+        scene.let_go(0)
+        await first
         await scene.flushing(2)
         scene.let_go(1)
+        await second
+        await scene.close()
+
+    asyncio.run(body())
+
+
+def test_where_the_system_has_no_more_threads_the_next_group_waits_for_the_one_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> None:
+        scene = Scene(tmp_path, monkeypatch)
+        first = scene.write("aaaa0000001")
+        await scene.flushing(1)
+        asked = list[int]()
+
+        def no_thread(thread: threading.Thread) -> None:
+            asked.append(1)
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(threading.Thread, "start", no_thread)
+        second = scene.write("aaaa0000002")
+        await until(lambda: bool(asked))
         scene.let_go(0)
-        assert (await first, await second) == (1, 2)
-        assert scene.stored() == ["aaaa0000001", "aaaa0000002"]
+        await first
+        await scene.flushing(2)
+        scene.let_go(1)
+        await second
+        await scene.close()
+
+    asyncio.run(body())
+
+
+def test_what_failed_is_taken_back_by_the_next_file_though_nobody_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> None:
+        scene = Scene(tmp_path, monkeypatch)
+        scene.disk.fails = {0}
+        first = scene.write("aaaa0000001")
+        await scene.flushing(1)
+        scene.let_go(0)
+        with pytest.raises(SpoolError):
+            await first
+        turned = scene.groups.turn()
+        await scene.flushing(2)
+        scene.let_go(1)
+        assert await turned == 2
+        found = read_journal(scene.disk, find_files(scene.disk, str(tmp_path))[0])
+        assert [(change.id, change.place) for change in found.changes.values()] == [("aaaa0000001", "gone")]
+        assert scene.taken_in == ["aaaa0000001"]  # so that its files go, should a checkpoint have made some
         await scene.close()
 
     asyncio.run(body())

@@ -100,6 +100,25 @@ def test_a_failed_flush_of_the_journal_refuses_the_mail_and_gives_the_file_up(tm
     asyncio.run(scene())
 
 
+def test_refused_mail_never_becomes_a_pair_though_the_next_checkpoint_hears_of_the_same_error(tmp_path: Path) -> None:
+    """syncfs(2) reports what a file's own flush has reported already, so that all pairs are made anew from the journal."""
+
+    async def scene() -> None:
+        root, events, disk = tmp_path / "spool", list[Event](), FaultyDisk()
+        async with a_spool(root, events, disk=disk) as spool:
+            disk.fail("fdatasync", times=1)
+            saving = disk.fail("sync_all", times=1)
+            with pytest.raises(SpoolError):
+                await put(spool)
+            await until(lambda: saving.hits == 1 and not spool._ledger.is_full and not spool._ledger.pending)
+            assert names(root / "queue") == set()
+        async with a_spool(root, events, disk=disk) as spool:
+            assert not spool.entries
+        assert names(root / "set-aside") == set()
+
+    asyncio.run(scene())
+
+
 def test_pairs_that_cannot_be_made_stay_in_the_journal_and_are_made_when_the_disk_allows(tmp_path: Path) -> None:
     async def scene() -> None:
         disk, events = FaultyDisk(), list[Event]()

@@ -156,3 +156,20 @@ def test_a_file_whose_flush_failed_is_not_used_again(tmp_path: Path) -> None:
         log.release(log.turn(()))
     assert f"unlink {failed}" in disk.calls
     log.close()
+
+
+def test_beside_others_no_new_file_is_begun(tmp_path: Path) -> None:
+    disk = FaultyDisk()
+    log = WriteAhead(disk, str(tmp_path), FILE)
+    assert not log.has_room(1)
+    log.append([Note(Kind.ENDED, "a")], ())
+    assert log.has_room(FILE - 3 * PAGE)
+    assert not log.has_room(FILE - 3 * PAGE + 1)
+    disk.fail("fdatasync", times=1)
+    with pytest.raises(OSError, match="Input/output"):
+        log.append([Note(Kind.ENDED, "b")], (), 1, is_alone=False)
+    with pytest.raises(OSError, match="Input/output"):
+        log.append([Note(Kind.ENDED, "c")], (), 2, is_alone=False)
+    assert (log.number, log.placed) == (1, 3)
+    assert log.append([Note(Kind.ENDED, "d")], ()) == 2
+    log.close()
