@@ -12,7 +12,7 @@ from gateway.spool.content import Content, Opened, check, open_content
 from gateway.spool.diskerror import spool_error
 from gateway.spool.layout import Layout
 from gateway.spool.ledger import Ledger
-from gateway.spool.notes import Note
+from gateway.spool.notes import Kind, Note
 from gateway.spool.pairs import content_octets
 from gateway.spool.record import MAX_RECORD_OCTETS, Record, decode_record
 from gateway.spool.written import Written
@@ -38,6 +38,11 @@ class Records:
         for note in notes:
             if self._writing.get(note.id) is note:
                 del self._writing[note.id]
+
+    def writes(self, item: str, kind: Kind) -> bool:
+        """Is a note of this kind the last that is under way for this message?"""
+        note = self._writing.get(item)
+        return note is not None and note.kind is kind
 
     def _in_memory(self, item: str) -> bytes | None:
         note = self._writing.get(item)

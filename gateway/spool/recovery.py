@@ -9,7 +9,7 @@ Everything legal, and what a cut at each step leaves: `gateway/README.md`.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.durable import Disk, read_file, remove_file
 from gateway.spool.ended import Ended
@@ -220,6 +220,10 @@ class _Recovery:
 
     def _from_journal(self, change: Change) -> None:
         if change.place in ("gone", "aside"):
+            return
+        if self.found.ended.has(change.id):
+            # Its end was in a part of the journal that rot has taken, or that a cut did: the list of the ended outlives both.
+            self.state.changes[change.id] = replace(change, place="gone", record=None, content=None, moved=True)
             return
         here, there = self.layout.queue, self.layout.removed
         if change.place == "removed":

@@ -171,7 +171,7 @@ class Sending:
         entry = self._entries.get(item)
         if entry is not None:
             entry.claimed = False
-        if item in self._ledger.on_wire:
+        if item in self._ledger.on_wire or self._records.writes(item, Kind.WIRE):
             self._records.write([Note(Kind.CLEAR, item)])
         self._notify(item)
 

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.durable import Disk
 from gateway.events import Event, InDoubt, SetAside
+from gateway.spool.journal_state import read_journal
+from gateway.spool.notes import Kind, find_files
 from tests.support.clock import FakeClock
 from tests.support.spools import SMALL_MAIL, a_spool, deliver, kill, names, open_spool, put, until
 from tests.support.spools import whole_content as read
@@ -242,6 +245,55 @@ def test_a_mark_on_the_wire_outlives_the_turns_of_the_journal(tmp_path: Path) ->
         await kill(spool)
         async with a_spool(root) as again:
             assert again.in_doubt_at_start == (item,)
+
+    asyncio.run(scene())
+
+
+def test_a_mark_whose_writer_gave_up_while_it_was_written_is_taken_back_with_the_claim(tmp_path: Path) -> None:
+    async def scene() -> None:
+        root = tmp_path / "spool"
+        async with a_spool(root) as spool:
+            item = (await put(spool)).id
+            claim = await spool.claim(item)
+            marking = asyncio.create_task(spool.mark_on_wire([item]))
+            await asyncio.sleep(0)
+            marking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await marking
+            spool.give_back(claim)
+        async with a_spool(root) as again:
+            assert again.in_doubt_at_start == ()
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_what_has_ended_stays_ended_though_the_journal_has_lost_its_end(tmp_path: Path, large: bool) -> None:
+    """P4: as rot in a file that is free, and still named by the newest header, may leave it."""
+
+    async def scene() -> None:
+        root, events = tmp_path / "spool", list[Event]()
+        spool = await open_spool(root)
+        ended = (await put(spool, b"x" * (300_000 if large else 500))).id
+        kept = (await put(spool)).id
+        await deliver(spool, ended)
+        assert await spool._ledger.checkpoint()
+        await kill(spool)
+        for path in (root / "journal").iterdir():
+            octets = bytearray(path.read_bytes())
+            at = -1
+            while (at := octets.find(ended.encode(), at + 1)) >= 0:
+                if octets[at - 4 : at - 3] == Kind.ENDED.value:
+                    octets[at] ^= 0xFF
+            path.write_bytes(bytes(octets))
+        assert read_journal(Disk(), find_files(Disk(), str(root / "journal"))[0]).changes[ended].place == "queue"
+        async with a_spool(root, events) as again:
+            assert set(again.entries) == {kept}
+            await until(lambda: not again._ledger.pending)
+            assert ended not in {
+                name[:11] for folder in ("queue", "incoming", "set-aside") for name in names(root / folder)
+            }
+        assert set_aside(events) == set()
 
     asyncio.run(scene())
 
