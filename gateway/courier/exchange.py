@@ -3,8 +3,7 @@
 Three things run side by side. The taker fetches shipments while there is room; the writer puts them on the wire;
 answers come in as events, and each finished message is settled at once: the caller groups what it writes to disk.
 
-Room is bounded twice: 64 shipments not yet settled, and the octets not yet answered, so that a cut of the line leaves
-few messages in doubt.
+What may be taken is `taker`'s, how a message is written `writer`'s, what its answers mean `judge`'s: here each gets its turn.
 """
 
 from __future__ import annotations
@@ -12,26 +11,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections import deque
 from collections.abc import Sequence
 from typing import cast
 
 from gateway.courier.capabilities import Capabilities
-from gateway.courier.commands import refuse_beforehand
-from gateway.courier.content import BLOCK, Damaged
+from gateway.courier.content import Damaged
 from gateway.courier.contract import Feed, Phase, Timers
 from gateway.courier.dialogue import dialogue, went_wrong
 from gateway.courier.judge import SERVICE_CLOSING, asks_to_slow_down, judge
 from gateway.courier.memory import DISTRUST, RelayMemory
-from gateway.courier.pace import LEAST_AHEAD, MOST_UNANSWERED, NEAR_SESSIONS, Pace, useful_sessions
+from gateway.courier.pace import NEAR_SESSIONS, Pace, useful_sessions
 from gateway.courier.settling import Settling, one_too_many
-from gateway.courier.transaction import Parcel, Step, Transaction, answer_limit
+from gateway.courier.taker import Taker
+from gateway.courier.transaction import Step, Transaction, answer_limit
 from gateway.courier.watch import Probe, Watch
 from gateway.courier.wire import Slot, Wire
 from gateway.courier.writer import Over, Writer
 from gateway.mail.outcome import Deferred, Delivered, Outcome, Reply, clean_reply_text
-
-MAX_UNSETTLED = 64
 
 PATIENT = 3
 """Messages of a session that a relay may refuse for our speed before we leave it alone."""
@@ -63,22 +59,16 @@ class Exchange:
         self._offers = offers
         self._memory = memory
         self._timers = timers
-        self._stop = stop
         self._loop = asyncio.get_running_loop()
         self._pipelines = offers.pipelining and self._loop.time() >= memory.no_pipelining
         self._pace = Pace(wire.traffic(), self._loop.time())
-        self._taken = 0
-        self._unanswered = 0
-        self._ready: deque[Transaction] = deque()
         self._open: dict[Transaction, None] = {}  # begun and not over, in the order of their answers
         self._has_begun = False
         self._too_fast = 0
         self._last_answer: float | None = None
         self._refused_bdat = False
-        self._has_more = True
-        self._settling = Settling(feed, self._room_made, self._has_trouble)
-        self._take_limit: asyncio.Timeout | None = None
-        self._room = asyncio.Event()
+        room = asyncio.Event()
+        self._settling = Settling(feed, room.set, self._has_trouble)
         self._chunks = self._pipelines and offers.chunking and self._loop.time() >= memory.no_chunking
         self._writer = Writer(
             wire,
@@ -87,6 +77,19 @@ class Exchange:
             chunks=self._chunks,
             finish=self._finish,
             progress=self._progress,
+        )
+        self._taker = Taker(
+            wire,
+            feed,
+            offers,
+            memory,
+            self._pace,
+            self._settling,
+            stop,
+            pipelines=self._pipelines,
+            room=room,
+            work=self._writer.work,
+            on_trouble=self._cannot_take,
         )
         self._watch = Watch(wire, timers, self._answer_limit, probe)
 
@@ -107,18 +110,15 @@ class Exchange:
         wire.unasked = self._unasked
         wire.on_lost = self._on_lost
         wire.on_writable = self._on_writable
-        stopping = self._loop.create_task(self._await_stop(self._stop)) if self._stop is not None else None
         self._watch.start()
         wire.limit_ahead(self._pace.ahead, is_near=self._pace.is_near)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._take_all())
+                group.create_task(self._taker.run())
                 group.create_task(self._write_all())
             if self.closing is not None and self._open:
                 await self._await_hangup()
         finally:
-            if stopping is not None:
-                stopping.cancel()
             await self._conclude()
 
     def learn(self) -> None:
@@ -135,10 +135,6 @@ class Exchange:
         else:
             self._wire.give_up("was left by us: a link changed")
 
-    async def _await_stop(self, stop: asyncio.Event) -> None:
-        await stop.wait()
-        self._end_taking()
-
     async def _await_hangup(self) -> None:
         """After a 421 the relay closes. What comes until then still counts; what it then left unanswered it never
         looked at, since it answers in order."""
@@ -152,7 +148,7 @@ class Exchange:
     async def _conclude(self) -> None:
         """Settle what is left."""
         has_hung_up = self.closing is not None and self._wire.is_hung_up
-        if self._wire.lost is None and (self._open or self._ready):
+        if self._wire.lost is None and (self._open or self._taker.ready):
             self._wire.give_up("was left by us")
         self._watch.stop()
         self._drop_ready()
@@ -160,118 +156,40 @@ class Exchange:
             is_complete = self._writer.is_complete(transaction) and not has_hung_up and not self._refused_bdat
             self._end_transaction(transaction, complete=is_complete)
 
-    # taking
-
-    @property
-    def _may_take(self) -> bool:
-        return (
-            self._has_more
-            and self._wire.lost is None
-            and self.closing is None
-            and self.setup is None
-            and self.slow is None
-            and self.trouble is None
-            and not (self._stop is not None and self._stop.is_set())
-            and (self._offers.mail_max is None or self._taken < self._offers.mail_max)
-        )
-
-    @property
-    def _has_room(self) -> bool:
-        if self._settling.unsettled >= MAX_UNSETTLED:
-            return False
-        if not self._pipelines:
-            return not self._ready and not self._open
-        if self._pace.is_near:
-            return self._unanswered < MOST_UNANSWERED
-        # On a thin line the next is taken when the last is on its way: something urgent may come meanwhile.
-        return (
-            self._unanswered < MOST_UNANSWERED
-            and self._wire.is_writable
-            and sum(transaction.cost for transaction in self._ready) < LEAST_AHEAD
-        )
-
-    async def _take_all(self) -> None:
-        try:
-            while self._may_take:
-                if not self._has_room:
-                    self._room.clear()
-                    await self._room.wait()
-                    continue
-                try:
-                    async with asyncio.timeout(None) as self._take_limit:
-                        shipment = await self._feed.take(self._offers)
-                except TimeoutError:
-                    break  # by _end_taking
-                except Exception as exc:  # the caller's trouble ends the session, not the program
-                    self.trouble = f"the next message cannot be read ({exc})"
-                    break
-                finally:
-                    self._take_limit = None
-                if shipment is None:
-                    break
-                self._taken += 1
-                self._settling.take()
-                size = shipment.content.size
-                self._begin_parcel(Parcel(shipment, refuse_beforehand(shipment.envelope, size, self._offers)))
-        finally:
-            self._has_more = False
-            self._writer.work.set()
-
-    def _end_taking(self) -> None:
-        self._has_more = False
-        self._room.set()
-        self._writer.work.set()
-        if self._take_limit is not None:
-            self._take_limit.reschedule(self._loop.time())
-
-    def _begin_parcel(self, parcel: Parcel) -> None:
-        """Queue the next transaction of a parcel, or settle it where there is nothing left to do."""
-        indices = parcel.open_indices
-        if not indices:
-            self._settling.end(parcel)
-            return
-        most = min(self._offers.rcpt_max or len(indices), self._memory.rcpt_max or len(indices))
-        transaction = Transaction(parcel, indices[: max(1, most)])
-        transaction.cost = min(parcel.shipment.content.size, BLOCK)
-        self._unanswered += transaction.cost
-        self._progress(transaction, "waiting", 0)
-        self._ready.append(transaction)
-        self._writer.work.set()
-
     # writing
 
     async def _write_all(self) -> None:
-        writer = self._writer
+        writer, taker, ready = self._writer, self._taker, self._taker.ready
         try:
             while True:
-                if writer.holds_back and not self._ready:
+                if writer.holds_back and not ready:
                     writer.release()
-                await writer.until(lambda: bool(self._ready) or (not self._has_more and not self._open))
-                if not self._ready:
+                await writer.until(lambda: bool(ready) or (not taker.has_more and not self._open))
+                if not ready:
                     return
-                if not self._ready[0].parcel.is_marked:
+                if not ready[0].parcel.is_marked:
                     writer.flush()
                     await self._mark()
                     writer.check()
-                    if not self._ready:
+                    if not ready:
                         continue
-                transaction = self._ready.popleft()
+                transaction = ready.popleft()
                 self._open[transaction] = None
                 transaction.is_first = not self._has_begun
                 self._has_begun = True
                 await self._write_one(transaction)
-                self._room.set()
+                taker.room.set()
         except Over:
             pass
         except Exception as exc:  # the caller's trouble ends the session, not the program
             self.trouble = f"the message cannot be sent ({exc})"
         finally:
             writer.flush()
-            self._end_taking()
+            taker.end()
 
     async def _mark(self) -> None:
         """Have what is ready recorded as on the wire, some in one go: a cut leaves all of these in doubt."""
-        unmarked = (transaction.parcel for transaction in self._ready if not transaction.parcel.is_marked)
+        unmarked = (transaction.parcel for transaction in self._taker.ready if not transaction.parcel.is_marked)
         parcels = list(itertools.islice(unmarked, MARKED_AT_ONCE))
         await self._feed.on_wire([parcel.shipment.id for parcel in parcels])
         for parcel in parcels:
@@ -290,9 +208,7 @@ class Exchange:
         if transaction.is_written and transaction.cost:
             shipment = transaction.parcel.shipment
             if shipment.content.octets is None:  # the connection itself bounds what of it is still under way
-                self._unanswered -= transaction.cost
-                transaction.cost = 0
-                self._room.set()
+                self._taker.release(transaction)
 
     # answers
 
@@ -328,23 +244,24 @@ class Exchange:
     def _close(self, reply: Reply) -> None:
         self.was_idle = not self._settling.unsettled
         self._writer.closing = reply
-        self._end_taking()
+        self._taker.end()
 
-    def _room_made(self) -> None:
-        self._room.set()
+    def _cannot_take(self, text: str) -> None:
+        """What is taken is sent all the same."""
+        self.trouble = text
 
     def _has_trouble(self, text: str) -> None:
         self.trouble = text
-        self._end_taking()
+        self._taker.end()
         self._drop_ready()
 
     def _on_writable(self) -> None:
-        self._room.set()
+        self._taker.room.set()
         self._writer.work.set()
 
     def _on_lost(self) -> None:
         self.was_idle = not self._settling.unsettled
-        self._end_taking()
+        self._taker.end()
 
     def _answer_limit(self) -> float:
         slot = next(iter(self._wire.outstanding), None)
@@ -379,7 +296,7 @@ class Exchange:
         self._forget(transaction)
         if verdict.setup is not None:
             self.setup = verdict.setup
-            self._end_taking()
+            self._taker.end()
             self._drop_ready()
         self._heed(verdict.outcomes)
         taken = sum(isinstance(outcome, Delivered) for outcome in verdict.outcomes)
@@ -392,7 +309,7 @@ class Exchange:
             else:
                 parcel.outcomes[index] = outcome
         if parcel.open_indices and lost is None and self.closing is None and transaction.end is not None:
-            self._begin_parcel(parcel)
+            self._taker.lay_ready(parcel)
         else:
             self._settling.end(parcel)
 
@@ -404,13 +321,13 @@ class Exchange:
         self._too_fast += 1
         if self._too_fast >= PATIENT and self.slow is None:
             self.slow = replies[0]
-            self._end_taking()
+            self._taker.end()
             self._drop_ready()
 
     def _drop_ready(self) -> None:
         """What is taken and not begun goes back."""
-        while self._ready:
-            self._end_transaction(self._ready.popleft(), complete=False)
+        while self._taker.ready:
+            self._end_transaction(self._taker.ready.popleft(), complete=False)
 
     def _measure_waits(self, transaction: Transaction) -> None:
         """Where each message waits for answers, learn how many sessions at once would hide that."""
@@ -422,16 +339,14 @@ class Exchange:
         if before is None:  # the first message also waits for its own envelope
             return
         traffic = self._wire.traffic()
-        if traffic is not None and self._memory.open_sessions == 1 and self._has_more:
+        if traffic is not None and self._memory.open_sessions == 1 and self._taker.has_more:
             trips = 1 if self._pipelines else 3 + len(transaction.indices)
             self._memory.useful_sessions = useful_sessions(now - before, trips, traffic.least_rtt)
 
     def _forget(self, transaction: Transaction) -> None:
         transaction.is_over = True
         self._open.pop(transaction, None)
-        self._unanswered -= transaction.cost
-        transaction.cost = 0
-        self._room.set()
+        self._taker.release(transaction)
         self._writer.work.set()
 
     def _progress(self, transaction: Transaction, phase: Phase, octets: int) -> None:
