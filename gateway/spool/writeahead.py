@@ -114,10 +114,10 @@ class WriteAhead:
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
             notes = [*(Note(Kind.WIRE, item) for item in on_wire), *notes]
             place = self._begin(sum(note.octets for note in notes), is_rush=place is not None)
+        descriptor = place.descriptors.get(lane)
+        if descriptor is None:  # where the system has none to give, this group alone fails: nothing of it is written
+            descriptor = place.descriptors[lane] = self._disk.open(place.file.path, os.O_WRONLY)
         try:
-            descriptor = place.descriptors.get(lane)
-            if descriptor is None:
-                descriptor = place.descriptors[lane] = self._disk.open(place.file.path, os.O_WRONLY)
             if notes:
                 group = pack_group(notes, place.file.nonce)
                 self._disk.write(descriptor, group, place.file.used)

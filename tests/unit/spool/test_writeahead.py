@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -173,3 +174,15 @@ def test_beside_others_no_new_file_is_begun(tmp_path: Path) -> None:
     assert (log.number, log.placed) == (1, 3)
     assert log.append([Note(Kind.ENDED, "d")], ()) == 2
     log.close()
+
+
+def test_without_a_descriptor_for_another_lane_its_group_alone_fails(tmp_path: Path) -> None:
+    disk = FaultyDisk()
+    log = WriteAhead(disk, str(tmp_path), FILE)
+    log.append([Note(Kind.ENDED, "a")], ())
+    disk.fail("open", error=errno.EMFILE)
+    with pytest.raises(OSError, match="Too many open files"):
+        log.append([Note(Kind.ENDED, "b")], (), 1)
+    assert log.append([Note(Kind.ENDED, "c")], ()) == 1
+    log.close()
+    assert [item for _, item, _, _ in notes_in(tmp_path)] == ["a", "c"]
