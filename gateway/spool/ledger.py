@@ -18,7 +18,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -86,6 +86,7 @@ class Ledger:
         self._file_work = asyncio.Lock()
         self._follow_at = self._checkpoint_at = float("inf")
         self._turned: int | None = None
+        self._distrusts = False
         self._in_trouble = self._closing = False
         self._task: asyncio.Task[None] | None = None
 
@@ -225,6 +226,8 @@ class Ledger:
     async def _checkpoint(self) -> bool:
         if self._turned is None:
             self._turned = await self._groups.turn()
+        if self._distrusts:
+            await self._distrust()
         if not await self._follow():
             return False
         items, linked, made = list(self._just_ended), tuple(self._linked), frozenset(self._unflushed)
@@ -233,6 +236,7 @@ class Ledger:
             await self.on_disk(partial(self._save, items, live, made))
         except OSError:
             self._ended.distrust()
+            self._distrusts = True
             await self._distrust()
             raise
         for item in items:
@@ -257,11 +261,15 @@ class Ledger:
         state = await self.on_disk(partial(read_journal, self._disk, self._log.needed_files))
         for item, change in state.changes.items():
             newer = self.pending.get(item)
+            if item in self._just_ended:  # perhaps while the journal was read
+                change = replace(change, place="gone", record=None, content=None)
             if newer is None:
                 self.pending[item] = change
+                self._held += change.octets
             else:
                 self._held -= newer.octets
                 self._held += newer.over(change).octets
+        self._distrusts = False
 
     async def _follow(self, only: frozenset[str] | None = None) -> bool:
         """Make the pairs of all changes that are pending now (or of these); True if all of them are as they should be."""

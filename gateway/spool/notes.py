@@ -89,7 +89,8 @@ class FoundNote:
 
 @dataclass(slots=True)
 class JournalFile:
-    """One file of the journal. `number` is 0 while it is free or its header unknown; `used` is where the next group goes.
+    """One file of the journal. `number` is 0 while it is free or its header unknown; `used` is where the next group goes;
+    up to `flushed` all is on the disk.
     `has_failed`: not all that was written to it is known to be on the disk; it is never written or flushed again (P10)."""
 
     path: str
@@ -98,6 +99,7 @@ class JournalFile:
     oldest: int = 0
     nonce: bytes = b""
     used: int = PAGE
+    flushed: int = PAGE
     has_failed: bool = False
 
 

@@ -11,7 +11,7 @@ import errno
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.durable import Disk, remove_file
 from gateway.spool.notes import PAGE, JournalFile, Kind, Note, find_files, pack_group, pack_header
@@ -50,6 +50,8 @@ class WriteAhead:
     def __init__(self, disk: Disk, folder: str, file_octets: int = FILE_OCTETS) -> None:
         self._disk, self._folder, self._file_octets = disk, folder, file_octets
         self._needed, self._free = find_files(disk, folder)
+        for file in self._needed:
+            file.flushed = file.size
         self._number = max((file.number for file in (*self._needed, *self._free)), default=0)
         self._oldest = self._needed[0].number if self._needed else self._number + 1
         """Files below it count no more, whatever a cut leaves: the newest header that is flushed says so. Of the others a start
@@ -65,7 +67,8 @@ class WriteAhead:
 
     @property
     def needed_files(self) -> list[JournalFile]:
-        return list(self._needed)
+        """These, each as far as it is flushed."""
+        return [replace(file, size=file.flushed) for file in tuple(self._needed)]
 
     @property
     def number(self) -> int:
@@ -89,10 +92,10 @@ class WriteAhead:
         """
         with self._lock:
             try:
-                place, descriptor = self._place(notes, on_wire, lane, is_alone=is_alone)
+                place, descriptor, end = self._place(notes, on_wire, lane, is_alone=is_alone)
             finally:
                 self.placed += 1
-        return self._flush(place, descriptor)
+        return self._flush(place, descriptor, end)
 
     def turn(self, on_wire: Sequence[str], notes: Sequence[Note] = ()) -> int:
         """Begin a new file with these notes, so that all older ones can be let go; the new one's number. No group may be under
@@ -100,13 +103,15 @@ class WriteAhead:
         with self._lock:
             self._give_up()
             try:
-                place, descriptor = self._place(notes, on_wire, 0, is_alone=True)
+                place, descriptor, end = self._place(notes, on_wire, 0, is_alone=True)
             finally:
                 self.placed += 1
-        return self._flush(place, descriptor)
+        return self._flush(place, descriptor, end)
 
-    def _place(self, notes: Sequence[Note], on_wire: Sequence[str], lane: int, *, is_alone: bool) -> tuple[_Open, int]:
-        """Write the group, not flushed; where its flush has to be asked for."""
+    def _place(
+        self, notes: Sequence[Note], on_wire: Sequence[str], lane: int, *, is_alone: bool
+    ) -> tuple[_Open, int, int]:
+        """Write the group, not flushed; where its flush has to be asked for, and where it ends."""
         size = sum(note.octets for note in notes)
         place = self._open
         if place is None or not _fits(size, place.file):
@@ -127,9 +132,9 @@ class WriteAhead:
             self._give_up()
             raise
         place.users += 1
-        return place, descriptor
+        return place, descriptor, place.file.used
 
-    def _flush(self, place: _Open, descriptor: int) -> int:
+    def _flush(self, place: _Open, descriptor: int, end: int) -> int:
         try:
             if not place.file.has_failed:
                 self._disk.fdatasync(descriptor)
@@ -140,6 +145,7 @@ class WriteAhead:
             with self._lock:
                 if not place.file.has_failed:
                     self._oldest = max(self._oldest, place.file.oldest)
+                    place.file.flushed = max(place.file.flushed, end)
                 place.users -= 1
                 if place.file.has_failed and place is self._open:
                     self._give_up()
@@ -195,7 +201,8 @@ class WriteAhead:
         self._give_up()
         file, descriptor, is_new = self._take_free(octets + 2 * PAGE, is_rush=is_rush)
         may_count = file.number >= self._oldest
-        file.number, file.nonce, file.used = self._number + 1, os.urandom(8), PAGE
+        file.number, file.nonce = self._number + 1, os.urandom(8)
+        file.used = file.flushed = PAGE
         file.oldest = min((old.number for old in self._needed), default=file.number)
         try:
             self._disk.write(descriptor, pack_header(file), 0)

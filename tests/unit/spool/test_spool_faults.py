@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
+import threading
 import time
 from pathlib import Path
 
@@ -196,6 +198,116 @@ def test_a_failed_flush_of_pairs_makes_all_of_them_anew(tmp_path: Path) -> None:
         opened = [call for call in disk.calls if call.startswith("open") and call.endswith(".eml")]
         assert len(opened) == 2, "written again into a new file"
         await spool.close()
+
+    asyncio.run(scene())
+
+
+class Gate(FaultyDisk):
+    """Holds a flush of all, and then one of the journal, until they are let go; both fail."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_armed = False
+        self.at_all, self.at_journal = threading.Event(), threading.Event()
+        self.lets_all_go, self.lets_journal_go = threading.Event(), threading.Event()
+
+    def sync_all(self, path: str) -> None:
+        if self.is_armed and not self.at_all.is_set():
+            self._hold(self.at_all, self.lets_all_go)
+        super().sync_all(path)
+
+    def fdatasync(self, descriptor: int) -> None:
+        if self.at_all.is_set() and not self.at_journal.is_set():
+            self._hold(self.at_journal, self.lets_journal_go)
+        super().fdatasync(descriptor)
+
+    def _hold(self, reached: threading.Event, goes_on: threading.Event) -> None:
+        reached.set()
+        assert goes_on.wait(10)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_pairs_are_made_anew_from_what_is_flushed_not_from_what_may_yet_fail(tmp_path: Path) -> None:
+    async def scene() -> None:
+        root, disk = tmp_path / "spool", Gate()
+        async with a_spool(root, disk=disk) as spool:
+            item = (await put(spool)).id
+            await until(lambda: not spool._ledger.pending)
+            disk.is_armed = True
+            checkpoint = asyncio.create_task(spool._ledger.checkpoint())
+            await until(disk.at_all.is_set)
+            removing = asyncio.create_task(spool.remove([item], by="operator"))
+            await until(disk.at_journal.is_set)
+            disk.lets_all_go.set()
+            assert not await checkpoint
+            disk.lets_journal_go.set()
+            with pytest.raises(SpoolError):
+                await removing
+            await until(lambda: not spool._ledger.is_full and not spool._ledger.pending)
+            assert (names(root / "queue"), names(root / "removed")) == ({f"{item}.eml", f"{item}.env"}, set())
+            await deliver(spool, item)
+
+    asyncio.run(scene())
+
+
+class SlowToRead(FaultyDisk):
+    """Holds the first flush of all, which fails, and then what is read of the journal, until they are let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_armed = False
+        self.at_all, self.at_read = threading.Event(), threading.Event()
+        self.lets_all_go, self.lets_read_go = threading.Event(), threading.Event()
+
+    def sync_all(self, path: str) -> None:
+        if self.is_armed:
+            self.is_armed = False
+            self.at_all.set()
+            assert self.lets_all_go.wait(10)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().sync_all(path)
+
+    def read(self, descriptor: int, count: int, offset: int) -> bytes:
+        if self.at_all.is_set() and "/journal/" in self._paths[descriptor]:
+            self.at_read.set()
+            assert self.lets_read_go.wait(10)
+        return super().read(descriptor, count, offset)
+
+
+def test_what_ends_while_pairs_are_made_anew_gets_none(tmp_path: Path) -> None:
+    async def scene() -> None:
+        root, disk = tmp_path / "spool", SlowToRead()
+        async with a_spool(root, disk=disk, pace=Pace(follow=3600.0, checkpoint=3600.0, retry=3600.0)) as spool:
+            await put(spool)
+            disk.is_armed = True
+            checkpoint = asyncio.create_task(spool._ledger.checkpoint())
+            await until(disk.at_all.is_set)
+            item = (await put(spool)).id
+            disk.lets_all_go.set()
+            await until(disk.at_read.is_set)
+            await deliver(spool, item)
+            disk.lets_read_go.set()
+            assert not await checkpoint
+            assert await spool._ledger.checkpoint()
+            assert f"{item}.env" not in names(root / "queue")
+
+    asyncio.run(scene())
+
+
+def test_pairs_are_made_anew_though_the_journal_could_not_be_opened_at_once(tmp_path: Path) -> None:
+    async def scene() -> None:
+        root, disk = tmp_path / "spool", FaultyDisk()
+        async with a_spool(root, disk=disk) as spool:
+            item = (await put(spool)).id
+            await until(lambda: not spool._ledger.pending)
+            disk.fail("sync_all", times=1)
+            disk.fail("read", path="journal", error=errno.EMFILE)
+            assert not await spool._ledger.checkpoint()
+            disk.heal()
+            disk.calls.clear()
+            assert await spool._ledger.checkpoint()
+            assert f"unlink {root}/queue/{item}.eml" in disk.calls, "the old one was in the way of a new one"
+            assert spool._ledger._held == 0
 
     asyncio.run(scene())
 
