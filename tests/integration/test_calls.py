@@ -28,8 +28,8 @@ from gateway.mail.outcome import Interrupted
 from gateway.spool.spool import Spool
 from tests.support.clock import FakeClock
 from tests.support.fakekernel import FakeKernel
+from tests.support.house import DONE, OFFERS, TAKEN, FakeCourier, Script, take_all
 from tests.support.situations import at, schedule
-from tests.unit.dispatch.test_sessions import DONE, OFFERS, TAKEN, FakeCourier, Script, take_all
 
 HOURLY = """\
 timezone: Europe/Prague

@@ -21,8 +21,8 @@ from gateway.spool.ledger import Pace
 from gateway.spool.spool import Spool
 from tests.support.clock import FakeClock
 from tests.support.fakekernel import FakeKernel
+from tests.support.house import DONE, OFFERS, FakeCourier
 from tests.support.situations import at, schedule
-from tests.unit.dispatch.test_sessions import DONE, OFFERS, FakeCourier
 
 DAY, HOUR = 86400, 3600
 RANK = {"urgent": 0, "normal": 1, "bulk": 2}

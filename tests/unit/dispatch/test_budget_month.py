@@ -23,10 +23,10 @@ from gateway.events import Journal
 from gateway.spool.spool import Spool
 from tests.support.clock import FakeClock
 from tests.support.fakekernel import FakeKernel
+from tests.support.house import OFFERS, TAKEN, FakeCourier
 from tests.support.situations import schedule
 from tests.support.spools import put
 from tests.unit.connectivity.test_clockwatch import FakeHost
-from tests.unit.dispatch.test_sessions import OFFERS, TAKEN, FakeCourier
 
 PRAGUE = ZoneInfo("Europe/Prague")
 A_DAY, A_MONTH = 100_000, 3_100_000

@@ -26,9 +26,9 @@ from gateway.mail.outcome import Deferred, Reply
 from gateway.spool.entry import Entry
 from gateway.spool.spool import Spool
 from tests.support.clock import FakeClock
+from tests.support.house import DONE, OFFERS, FakeCourier
 from tests.support.situations import LINE, OFFICE, at, message, schedule, situation
 from tests.unit.connectivity.test_clockwatch import FakeHost
-from tests.unit.dispatch.test_sessions import DONE, OFFERS, FakeCourier
 
 DAY = 86400.0
 UNSET = "the clock is not set: it shows 1970-01-01T00:01:00Z, before this program was made"

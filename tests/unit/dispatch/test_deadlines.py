@@ -16,9 +16,9 @@ from gateway.events import Alarm, FailedTo
 from gateway.mail.envelope import Envelope, Peer, Recipient
 from gateway.spool.record import Record
 from tests.support.faultydisk import FaultyDisk
+from tests.support.house import FakeCourier, House
 from tests.support.spools import a_spool, until
 from tests.support.telling import Telling, groups_of
-from tests.unit.dispatch.test_sessions import FakeCourier, House
 
 HOUR = 3600.0
 

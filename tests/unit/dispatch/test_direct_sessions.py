@@ -16,7 +16,7 @@ from gateway.dispatch.facts import Wish
 from gateway.events import Alarm, Remark
 from gateway.mail.envelope import Envelope, Peer, Recipient
 from gateway.mail.outcome import Deferred, Delivered, Reply
-from tests.unit.dispatch.test_sessions import ISP, FakeCourier, House
+from tests.support.house import ISP, FakeCourier, House
 
 TAKEN = Delivered(Reply(250, "2.0.0 taken"))
 LATER = Deferred("451 4.7.1 later", Reply(451, "4.7.1 later"))

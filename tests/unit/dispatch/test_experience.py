@@ -22,7 +22,7 @@ from gateway.dispatch.order import Key
 from gateway.events import Alarm, Event, Journal, Remark
 from gateway.mail.outcome import Interrupted
 from tests.support.clock import FakeClock
-from tests.unit.dispatch.test_sessions import DONE, ISP, OFFERS, TAKEN, FakeCourier, House, take_all
+from tests.support.house import DONE, ISP, OFFERS, TAKEN, FakeCourier, House, take_all
 
 QUEUE = QueueSettings(retry_interval=1800.0, retry_ceiling=7200.0)
 FIRST: Key = (1, 0, 0.0, 0.0, "m1")

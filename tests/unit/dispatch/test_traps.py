@@ -18,8 +18,8 @@ from gateway.events import DeliveredTo
 from gateway.mail.outcome import Deferred, Delivered, Reply
 from tests.support.branch import a_branch
 from tests.support.clock import FakeClock
+from tests.support.house import DONE, OFFERS, FakeCourier, take_all
 from tests.support.situations import at, schedule
-from tests.unit.dispatch.test_sessions import DONE, OFFERS, FakeCourier, take_all
 
 LATER = Deferred("450 4.2.1 later", Reply(450, "4.2.1 later"))
 TAKEN = Delivered(Reply(250, "2.0.0 taken"))

@@ -14,10 +14,10 @@ from gateway.dispatch.wishes import Wishes
 from gateway.spool.entry import Entry
 from gateway.spool.spool import Spool
 from tests.support.clock import FakeClock
+from tests.support.house import DONE, LATER, OFFERS, FakeCourier, House
 from tests.support.situations import situation
 from tests.unit.dispatch.test_dialling import branch
 from tests.unit.dispatch.test_ends import record
-from tests.unit.dispatch.test_sessions import DONE, LATER, OFFERS, FakeCourier, House
 
 FORCE, DIAL = Wish("force"), Wish("send", may_dial=True)
 
