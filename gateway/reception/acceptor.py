@@ -15,9 +15,12 @@ from gateway.reception.serving import Serving
 BREATH = 1.0
 """Seconds without new clients where the kernel has no descriptor or memory for one: sessions may end meanwhile."""
 
+TOLD_AGAIN = 60.0
+"""Seconds: where descriptors come and go, an alarm a minute says as much as one a second."""
+
 
 class Acceptor:
-    """Listens from the start until `close`. `trouble(text)` is told, once until it is over, that clients cannot be let in."""
+    """Listens from the start until `close`. `trouble(text)` is told that clients cannot be let in, at most once a minute."""
 
     def __init__(
         self,
@@ -29,7 +32,7 @@ class Acceptor:
         """Raises OSError where the socket cannot listen."""
         self._loop = asyncio.get_running_loop()
         self._listening, self._make, self._trouble = listening, make, trouble
-        self._is_told = False
+        self._told_at = float("-inf")
         self._pause: asyncio.TimerHandle | None = None
         listening.listen(backlog)
         self._loop.add_reader(listening, self._accept)
@@ -50,11 +53,10 @@ class Acceptor:
         except OSError as exc:
             self._loop.remove_reader(self._listening)
             self._pause = self._loop.call_later(BREATH, self._go_on)
-            if not self._is_told:
-                self._is_told = True
+            if self._loop.time() - self._told_at >= TOLD_AGAIN:
+                self._told_at = self._loop.time()
                 self._trouble(f"no client can be let in: {exc.strerror or exc}")
             return
-        self._is_told = False
         Serving(self._let_in(client), self._loop, self._has_let_in).resume()
 
     def _go_on(self) -> None:
@@ -66,6 +68,9 @@ class Acceptor:
             await self._loop.connect_accepted_socket(self._make, client)
         except OSError:  # it was gone before it was greeted
             client.close()
+        except Exception:
+            client.close()
+            raise
 
     def _has_let_in(self, error: BaseException | None) -> None:
         if error is not None:

@@ -55,7 +55,7 @@ def test_many_who_come_at_once_are_all_let_in_and_stay_when_it_closes() -> None:
     asyncio.run(body())
 
 
-def test_without_a_descriptor_it_waits_says_so_once_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_descriptor_it_waits_says_so_once_a_minute_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acceptor, "BREATH", 0.01)
 
     class Starved(socket.socket):
@@ -100,6 +100,33 @@ def test_who_is_gone_before_being_let_in_is_no_trouble(monkeypatch: pytest.Monke
         door = Acceptor(bound, 128, Greeter, told.append)
         _, writer = await greeted(bound.getsockname()[1])
         assert told == []
+        writer.close()
+        await writer.wait_closed()
+        door.close()
+
+    asyncio.run(body())
+
+
+def test_a_client_for_whom_there_is_no_session_is_let_go_and_the_next_gets_in() -> None:
+    async def body() -> None:
+        loop = asyncio.get_running_loop()
+        faults: list[object] = []
+        loop.set_exception_handler(lambda _, context: faults.append(context["exception"]))
+        turn = iter([True, False])
+
+        def make() -> Greeter:
+            if next(turn):
+                raise RuntimeError("no session")
+            return Greeter()
+
+        bound = listening()
+        door = Acceptor(bound, 128, make, lambda why: None)
+        reader, writer = await asyncio.open_connection(*bound.getsockname())
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+        await writer.wait_closed()
+        assert [str(fault) for fault in faults] == ["no session"]
+        _, writer = await greeted(bound.getsockname()[1])
         writer.close()
         await writer.wait_closed()
         door.close()
