@@ -18,6 +18,9 @@ MAX_WORDS = 500
 """Octets kept of what a command said last."""
 
 _POLL = 0.05
+_PIECE, _PIECES = 4096, 16
+"""Octets of one read, and reads in one go: what a pipe holds. A command that never stops talking must not keep the loop."""
+
 _WITHHELD = ("NOTIFY_SOCKET", "CREDENTIALS_DIRECTORY", "LISTEN_FDS", "LISTEN_PID", "WATCHDOG_USEC", "JOURNAL_STREAM")
 
 
@@ -125,8 +128,13 @@ class Command:
         if self._output is None:
             return
         try:
-            while part := os.read(self._output, 4096):
+            for _ in range(_PIECES):
+                part = os.read(self._output, _PIECE)
+                if not part:
+                    break
                 self._words = (self._words + part)[-MAX_WORDS:]
+            else:
+                return  # there is more, or there will be: the loop comes back
         except BlockingIOError:
             return
         except OSError:
