@@ -237,6 +237,8 @@ class Monitor:
         before = watch.state
         watch.told = self._devices.facts(watch.device) if self._devices is not None else None
         state, changed = watch.judge(self._clock.now(), self._clock.monotonic())
+        if changed and state.kind != before.kind:
+            self._wake(watch)
         if changed:
             word = "up" if state.up and (state.usable or state.kind != "permanent") else "down"
             self._journal.record(LinkChanged(state.name, word, state.why))
@@ -291,12 +293,13 @@ class Monitor:
         assert interval is not None
         while True:
             wake.clear()
-            if watch.state.up:
+            # NetworkManager may call a line metered that the file says nothing of: then nothing is asked over it (Silence).
+            if watch.state.up and watch.kind == "permanent":
                 if self._may_probe(watch.settings.name):  # else what is believed stands until there is a budget again
                     await self._probe_relays(watch)
                 delay: float | None = max(1.0, interval / 4) if watch.is_wavering else interval
             else:
-                delay = None  # the kernel will say when there is anything to ask
+                delay = None  # the kernel, or NetworkManager, will say when there is anything to ask
             while delay is not None and delay > 0:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(delay):
@@ -311,6 +314,8 @@ class Monitor:
         settings = watch.settings
         interface = None if settings.interface == DEFAULT else settings.interface
         for relay in watch.relays:
+            if watch.kind != "permanent":
+                return  # it became one that costs while the one before was asked
             # A certificate costs a handshake: asked for where an answer would be news, and may be somebody else's.
             is_news = watch.belief(relay.name) is not Belief.ANSWERS or relay.name in watch.doubted
             question = Question(

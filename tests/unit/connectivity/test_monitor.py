@@ -609,6 +609,24 @@ def test_a_link_of_which_the_file_says_nothing_is_what_the_network_manager_says(
     run(office, body)
 
 
+def test_a_line_that_is_called_metered_is_not_probed_until_it_is_called_free_again() -> None:
+    devices = FakeDevices()
+    devices.of["eth0"] = DeviceFacts(metered=True)
+    office = Office(PROBED, devices=devices)
+
+    async def body() -> None:
+        for _ in range(50):
+            await asyncio.sleep(0)
+        office.monitor.link_event("eth0", "up")
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert (office.state.kind, office.asked) == ("metered", [])
+        devices.say("eth0", DeviceFacts(metered=False))
+        await until(lambda: office.state.usable)
+
+    run(office, body)
+
+
 @pytest.mark.parametrize("link", [replace(DSL, is_kind_said=True), replace(DSL, kind="dialled")])
 def test_what_the_file_says_wins(link: LinkSettings) -> None:
     devices = FakeDevices()
