@@ -99,7 +99,7 @@ def _outcome(facts: Exchanged, refusal: Reply | None) -> Outcome:
         if refusal.is_permanent:
             return Failed(refusal)
         return Deferred(str(refusal), refusal)
-    if facts.end is not None:
+    if facts.end is not None and 200 <= facts.end.code < 300:  # nothing else is a promise to deliver
         return Delivered(facts.end)
     closing = next((r for r in facts.recipients if r is not None and r.code == SERVICE_CLOSING), None)
     if closing is not None:  # said of another recipient, and true for all

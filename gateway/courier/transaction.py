@@ -95,6 +95,8 @@ class Transaction:
                 self.data = reply
                 return reply.code >= 400
             case Step.END:
+                if 300 <= reply.code < 400:  # neither taken nor refused: there was no answer
+                    return False
                 self.end = reply
         return reply.code < 300 or reply.code >= 400
 

@@ -333,6 +333,15 @@ def test_c23_a_250_that_comes_early_is_believed_of_no_message(extensions: tuple[
     assert "Delivered" not in feed.kinds("m1")
 
 
+@manner
+def test_c23_a_354_to_the_content_delivers_nothing(extensions: tuple[str, ...]) -> None:
+    end, feed, _ = run(against({".": "354 go on"}, extensions=extensions))
+
+    assert end.why == "broken"
+    assert not end.took
+    assert feed.kinds("m1") == ["Unconfirmed"]
+
+
 @pytest.mark.parametrize("where", ["CONNECT", "EHLO"])
 @pytest.mark.parametrize("garbage", [b"hello\r\n", b"2" * 1_000_000, b"250-x\r\n" * 10_000, b"\xff\xfe\r\n"])
 def test_c23_garbage_before_mail_touches_no_message(where: str, garbage: bytes) -> None:

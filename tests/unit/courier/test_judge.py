@@ -40,6 +40,12 @@ def test_an_answer_lost_after_the_final_dot_leaves_the_message_in_doubt() -> Non
     assert judge(Exchanged(OK, (OK,), complete=True, lost="gone")).outcomes == (Unconfirmed("gone"),)
 
 
+def test_nothing_but_a_2xx_to_the_content_delivers() -> None:
+    verdict = judge(Exchanged(OK, (OK,), end=say("354 go on"), complete=True, lost="answers out of step"))
+
+    assert verdict.outcomes == (Unconfirmed("answers out of step"),)
+
+
 def test_a_line_that_breaks_before_the_final_dot_is_no_failure_of_the_message() -> None:
     assert judge(Exchanged(OK, (OK,), lost="gone")).outcomes == (Interrupted("gone"),)
     assert judge(Exchanged(None, (None,), lost="gone")).outcomes == (Interrupted("gone"),)

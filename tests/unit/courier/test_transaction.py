@@ -33,6 +33,15 @@ def test_an_answer_that_a_command_cannot_have_is_noticed(step: Step, code: int, 
     assert transaction().note(step, 0, Reply(code, "x")) is good
 
 
+@pytest.mark.parametrize("code", [334, 354])
+def test_a_word_in_between_is_no_answer_to_the_content(code: int) -> None:
+    one = transaction()
+
+    assert not one.note(Step.END, 0, Reply(code, "go on"))
+
+    assert one.end is None
+
+
 def test_content_is_welcome_when_the_sender_and_somebody_are_accepted() -> None:
     one = transaction()
     assert not one.is_welcome
