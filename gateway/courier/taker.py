@@ -99,8 +99,9 @@ class Taker:
         self.has_more = False
         self.room.set()
         self._work.set()
-        if self._take_limit is not None:
-            self._take_limit.reschedule(self._loop.time())
+        limit, self._take_limit = self._take_limit, None
+        if limit is not None:  # once: a feed may take its time to come back from being given up
+            limit.reschedule(self._loop.time())
 
     def lay_ready(self, parcel: Parcel) -> None:
         """The next transaction of a parcel, for as many recipients as the relay takes at once; where there is nothing left to

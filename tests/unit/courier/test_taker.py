@@ -211,6 +211,34 @@ def test_a_wait_for_more_mail_is_given_up_when_the_session_is_to_stop() -> None:
     run(scene)
 
 
+def test_it_may_be_ended_again_while_the_feed_still_comes_back_from_being_given_up() -> None:
+    class Slow(ListFeed):
+        was_given_up = asyncio.Event()
+        comes_back = asyncio.Event()
+
+        async def take(self, offers: Capabilities) -> Shipment | None:
+            try:
+                return await super().take(offers)
+            except asyncio.CancelledError:
+                self.was_given_up.set()
+                await self.comes_back.wait()
+                raise
+
+    async def scene() -> None:
+        feed = Slow([], lingers=True)
+        taking = Taking(0, feed=feed)
+        task = asyncio.create_task(taking.taker.run())
+        await taking.rest()
+        taking.taker.end()
+        await feed.was_given_up.wait()
+        taking.taker.end()  # the relay hangs up meanwhile
+        feed.comes_back.set()
+        await task
+        assert not taking.troubles
+
+    run(scene)
+
+
 def test_a_feed_that_fails_is_told_and_what_was_taken_stays_ready() -> None:
     class Failing(ListFeed):
         async def take(self, offers: Capabilities) -> Shipment | None:
