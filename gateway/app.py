@@ -32,7 +32,7 @@ from gateway.mail.envelope import Class, Envelope
 from gateway.reception.classify import classify
 from gateway.reception.host import RelayOffers
 from gateway.reception.local import local_head
-from gateway.reception.reception import TOKEN_STATE, Reception
+from gateway.reception.reception import SECRET_STATE, Reception
 from gateway.reception.timers import ReceptionTimers
 from gateway.spool.drop import DropFolder, Dropped
 from gateway.spool.spool import Spool
@@ -300,9 +300,9 @@ class App:
         return None
 
     def _local_head(self, spool: Spool, item: str, dropped: Dropped) -> bytes:
-        token = (spool.load_state(TOKEN_STATE) or b"").decode("ascii", "replace")
+        secret = (spool.load_state(SECRET_STATE) or b"").decode("ascii", "replace")
         now = self._clock.now()
-        return local_head(item, hostname=self.settings.hostname, token=token, user=dropped.user, now=now)
+        return local_head(item, hostname=self.settings.hostname, secret=secret, user=dropped.user, now=now)
 
     def _classify(self, envelope: Envelope, header: bytes) -> Class:
         return classify(self.settings.classes, envelope, header)

@@ -65,7 +65,7 @@ class Host:
 
     `when_leaves`: in words, when a message just queued will leave. `refuses`: why a message of this class and size
     (octets) is not taken now, or None. `clock_not_set`: where the clock cannot be right, the earliest time that it can be.
-    `token`: see `gateway.reception.received`. `relay_offers`: what the relay can carry, as far as is known. `looped`:
+    `secret`: see `gateway.reception.received`. `relay_offers`: what the relay can carry, as far as is known. `looped`:
     told of the queue ID of a message that came straight back; True if that is seen to.
     """
 
@@ -73,7 +73,7 @@ class Host:
     clock: Clock
     journal: Journal
     timers: ReceptionTimers
-    token: str = ""
+    secret: str = ""
     when_leaves: Callable[[Entry], str | None] | None = None
     refuses: Callable[[Class, int], str | None] | None = None
     clock_not_set: Callable[[], float | None] | None = None

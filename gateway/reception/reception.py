@@ -36,7 +36,8 @@ BACKLOG = 512
 LAST_WORDS = 1.0
 """Seconds at a stop in which clients may read their 421 before they are cut off."""
 
-TOKEN_STATE = "reception-token"
+SECRET_STATE = "reception-token"
+"""The name is from when it was shown; what is saved under it in that form is no secret, and made anew."""
 
 
 _Place = tuple[Address, int]
@@ -129,7 +130,7 @@ class Reception:
         Raises ListenError, and ConfigurationError where certificate, key or users cannot be used; then none is open.
         """
         self._tls, self._users = self._load_files(self._settings)
-        self._host.token = await self._load_token()
+        self._host.secret = await self._load_secret()
         try:
             for place, listen in _places(self._settings):
                 self._open(place, listen)
@@ -257,13 +258,13 @@ class Reception:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._host.guests.all_served(), seconds)
 
-    async def _load_token(self) -> str:
-        known = self._spool.load_state(TOKEN_STATE)
-        if known is not None and known.isalnum() and len(known) == 12:
+    async def _load_secret(self) -> str:
+        known = self._spool.load_state(SECRET_STATE)
+        if known is not None and known.isalnum() and len(known) == 32:
             return known.decode()
-        token = secrets.token_hex(6)
-        await self._spool.save_state(TOKEN_STATE, token.encode())
-        return token
+        secret = secrets.token_hex(16)
+        await self._spool.save_state(SECRET_STATE, secret.encode())
+        return secret
 
 
 def _places(settings: Settings) -> list[tuple[_Place, ListenSettings]]:

@@ -150,7 +150,7 @@ class Session(Conversation):
             heads(
                 origin=from_clause(self.state.host_name, str(self.address) if self.address else None),
                 hostname=self.rules.hostname,
-                token=host.token,
+                secret=host.secret,
                 protocol=protocol_word(
                     extended=self.state.extended_smtp,
                     tls=self.tls is not None,
@@ -254,7 +254,7 @@ class Session(Conversation):
         header = intake.inspection.header
         if header[:1] in (b" ", b"\t") and not self.standing.may_relay:
             return replies.FOLDS_OURS
-        sent_as = came_straight_from(host.token, header)
+        sent_as = came_straight_from(host.secret, header)
         if sent_as is not None:
             if host.looped is None or not host.looped(sent_as):
                 what = "a message came straight back: the relay leads to this gateway"

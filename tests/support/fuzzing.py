@@ -222,7 +222,7 @@ class Stage:
             clock=LoopClock(self.loop),
             journal=journal,
             timers=ReceptionTimers(),
-            token="aaaaaaaaaaaa",
+            secret="aaaaaaaaaaaa",
         )
         session = Session(host, self._rules[profile.name], self.loop)
         wire = Wire(self.loop, session, "127.0.0.1" if profile.listed else "192.0.2.1")

@@ -35,7 +35,7 @@ class Office:
         asyncio.set_event_loop(self.loop)
         self.spool = FakeSpool()
         clock = LoopClock(self.loop)
-        self.host = Host(cast("Any", self.spool), clock, Journal(), ReceptionTimers(), token="aaaaaaaaaaaa")
+        self.host = Host(cast("Any", self.spool), clock, Journal(), ReceptionTimers(), secret="aaaaaaaaaaaa")
         accept = AcceptSettings(networks=(ipaddress.ip_network(LISTED),), domains=("e.f",))
         listener = ListenSettings(Address("127.0.0.1", 0), **listen)
         settings = Settings(path=None, hostname="gw.test", spool=Path("spool"), listen=(listener,), accept=accept)

@@ -5,24 +5,30 @@ from __future__ import annotations
 import email
 import email.utils
 import re
+import time
 
 import pytest
 
+from gateway.reception.local import local_head
 from gateway.reception.received import (
     REPAIRED_HEAD,
     came_straight_from,
     date_words,
     from_clause,
     heads,
+    mark_of,
     protocol_word,
 )
+
+SECRET = "0123456789abcdef0123456789abcdef"
+MARK = mark_of("8k2f41c07a10", SECRET).encode()
 
 
 def field(**changes: object) -> bytes:
     given: dict[str, object] = {
         "origin": from_clause("client.example", "192.0.2.1"),
         "hostname": "gw.test",
-        "token": "0123456789ab",
+        "secret": SECRET,
         "protocol": b"ESMTP",
         "recipient": "d@e.f",
         "now": 1_780_000_000.9,
@@ -35,7 +41,7 @@ def field(**changes: object) -> bytes:
 
 def test_the_field_is_that_of_rfc_5321() -> None:
     assert field() == (
-        b"Received: from client.example ([192.0.2.1])\r\n\tby gw.test (Tidegate 0123456789ab)\r\n"
+        b"Received: from client.example ([192.0.2.1])\r\n\tby gw.test (Tidegate " + MARK + b")\r\n"
         b"\twith ESMTP id 8k2f41c07a10\r\n\tfor <d@e.f>;\r\n\tThu, 28 May 2026 20:26:40 +0000\r\n"
     )
 
@@ -57,7 +63,7 @@ def test_the_alternatives_are_of_equal_length_and_the_second_tells_of_repairs() 
     made = heads(
         origin=b"from x ([192.0.2.1])",
         hostname="gw.test",
-        token="t",
+        secret="t",
         protocol=b"SMTP",
         recipient=None,
         now=0,
@@ -88,11 +94,26 @@ def test_the_protocol_is_said_as_rfc_3848_and_6531_want_it() -> None:
 
 def test_only_a_field_of_ours_on_top_means_that_the_message_came_straight_back() -> None:
     other = b"Received: from a by b; c\r\n"
-    local = b"Received: by gw.test (Tidegate 0123456789ab)\r\n\tid 8k2f41c07a11 (from user id 7);\r\n\tnow\r\n"
-    nameless = b"Received: by gw.test (Tidegate 0123456789ab); now\r\n"
-    assert came_straight_from("0123456789ab", field() + other) == "8k2f41c07a10"
-    assert came_straight_from("0123456789ab", local) == "8k2f41c07a11"
-    assert came_straight_from("0123456789ab", nameless) == ""
-    assert came_straight_from("0123456789ab", other + field()) is None
-    assert came_straight_from("ba9876543210", field() + other) is None
-    assert came_straight_from("0123456789ab", b"Subject: (Tidegate 0123456789ab)\r\n" + other) is None
+    local = local_head("8k2f41c07a11", hostname="gw.test", secret=SECRET, user="id7", now=0)
+    nameless = b"Received: by gw.test (Tidegate " + MARK + b"); now\r\n"
+    assert came_straight_from(SECRET, field() + other) == "8k2f41c07a10"
+    assert came_straight_from(SECRET, local) == "8k2f41c07a11"
+    assert came_straight_from(SECRET, nameless) is None
+    assert came_straight_from(SECRET, other + field()) is None
+    assert came_straight_from("f" + SECRET[1:], field() + other) is None
+    assert came_straight_from(SECRET, b"Subject: (Tidegate " + MARK + b")\r\n" + other) is None
+
+
+def test_who_knows_the_id_of_a_message_and_the_marks_of_others_cannot_make_it_come_back() -> None:
+    seen = MARK  # in mail that once reached him
+    forged = field().replace(b" id 8k2f41c07a10", b" id 8k2f41c07a12")
+    assert seen in forged
+    assert came_straight_from(SECRET, forged) is None
+    assert mark_of("8k2f41c07a12", SECRET) != mark_of("8k2f41c07a10", SECRET)
+
+
+def test_a_field_full_of_marks_is_read_in_no_time() -> None:
+    header = b"Received: x " + b"(Tidegate " * 3000 + (b"(Tidegate " + MARK + b") ") * 3000 + b"\r\n"
+    begun = time.process_time()
+    assert came_straight_from(SECRET, header) is None
+    assert time.process_time() - begun < 0.2
