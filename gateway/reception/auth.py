@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import ipaddress
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from gateway.errors import ConfigurationError
 from gateway.events import Alarm
 from gateway.reception import replies
-from gateway.reception.policy import IpAddress
+from gateway.reception.policy import IpAddress, origin_of
 from gateway.reception.users import TooBusy, User
 
 if TYPE_CHECKING:
@@ -38,12 +37,12 @@ class Failures:
         self._counts: dict[str, tuple[int, float]] = {}
 
     def is_blocked(self, address: IpAddress | None, now: float) -> bool:
-        count, until = self._counts.get(_origin(address), (0, 0.0))
+        count, until = self._counts.get(origin_of(address), (0, 0.0))
         return count >= MAX_FAILURES_OF_ADDRESS and now < until
 
     def count(self, address: IpAddress | None, now: float, block: float) -> None:
         """One more; after the twentieth the address is blocked for `block` seconds. Older ones are forgotten after that."""
-        origin = _origin(address)
+        origin = origin_of(address)
         count, until = self._counts.pop(origin, (0, 0.0))
         if now >= until:
             count = 0
@@ -53,13 +52,7 @@ class Failures:
 
     def forgive(self, address: IpAddress | None) -> None:
         """A right password came from there."""
-        self._counts.pop(_origin(address), None)
-
-
-def _origin(address: IpAddress | None) -> str:
-    if isinstance(address, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)
+        self._counts.pop(origin_of(address), None)
 
 
 class Cancelled(Exception):
@@ -136,6 +129,10 @@ async def sign_in(session: Conversation, mechanism: str, initial: str | None) ->
     except ConfigurationError:
         host.journal.record(Alarm(about="users", what="the file of users cannot be used; nobody can sign in"))
         return replies.AUTH_LATER
+    if host.failures.is_blocked(session.address, host.clock.monotonic()):
+        return (
+            replies.AUTH_BLOCKED
+        )  # blocked meanwhile: many who began at once are not to learn more than twenty answers
     if user is not None and found is not None:
         host.failures.forgive(session.address)
         return user

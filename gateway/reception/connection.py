@@ -71,6 +71,7 @@ class Connection(SMTP, asyncio.BufferedProtocol):
         self.tls: ssl.SSLObject | None = None
         self.address: IpAddress | None = None
         self.client = ""
+        self.origin = ""  # see `gateway.reception.guests`
         self.is_lost = False
         self._is_over_tls = False  # from the first octet of the handshake on; `tls` is set at its end
         self._out = bytearray()
@@ -78,6 +79,8 @@ class Connection(SMTP, asyncio.BufferedProtocol):
         self._deadline = math.inf
         self._late_reply = replies.TIMEOUT
         self._watch: asyncio.TimerHandle | None = None
+        self._is_held_up = False  # waits for the client, though not for a word: for the handshake, or for it to read
+        self._has_made_way = False
         self._told = 0
         self._discarding: int | None = None
 
@@ -90,6 +93,7 @@ class Connection(SMTP, asyncio.BufferedProtocol):
         self.inbox.attach(transport)
         self.address = client_address(transport.get_extra_info("peername"))
         self.client = str(self.address) if self.address is not None else "unknown"
+        self.origin = self.counted_as()
         self.host.guests.enter(self)
         self.serving = Serving(self._serve(), self.loop, self._served)
         self.serving.resume()
@@ -203,7 +207,9 @@ class Connection(SMTP, asyncio.BufferedProtocol):
 
     async def _drained(self, writable: asyncio.Future[None]) -> None:
         """Wait for the client to read what we said, so that replies nobody reads do not heap up."""
+        self._is_held_up = True
         await asyncio.wait((writable,), timeout=self.timers.write)
+        self._is_held_up = False
         if not writable.done() or self.is_lost:
             if self.transport is not None:
                 self.transport.abort()
@@ -212,6 +218,13 @@ class Connection(SMTP, asyncio.BufferedProtocol):
     def dismiss(self, reply: bytes) -> None:
         """End the session at its next wait for the client (or the present one) with this reply."""
         self.inbox.interrupt(Hangup(reply))
+
+    def make_way(self, reply: bytes) -> None:
+        """End for the sake of another. One that does not read, shakes hands or is closing cannot be told, and is cut off."""
+        self._has_made_way = True
+        self.dismiss(reply)
+        if (self._is_held_up or self.serving is None) and self.transport is not None:
+            self.transport.abort()
 
     # Commands.
 
@@ -253,7 +266,16 @@ class Connection(SMTP, asyncio.BufferedProtocol):
     @property
     def claim(self) -> Claim:
         """See `gateway.reception.guests`."""
-        return Claim.IDLE if self.inbox.is_waiting else Claim.FIRM
+        return Claim.IDLE if self.is_in_suspense else Claim.FIRM
+
+    @property
+    def is_in_suspense(self) -> bool:
+        """It is the client's turn, or nothing but the end of the connection is left; and its place is not given away yet."""
+        return not self._has_made_way and (self.inbox.is_waiting or self._is_held_up or self.serving is None)
+
+    def counted_as(self) -> str:
+        """The `origin` of this client."""
+        return self.client
 
     @property
     def patience(self) -> float:
@@ -329,7 +351,7 @@ class Connection(SMTP, asyncio.BufferedProtocol):
         self.flush()
         transport.pause_reading()
         self.inbox.take()
-        self._is_over_tls = True
+        self._is_over_tls = self._is_held_up = True
         try:
             secure = await begin_tls(transport, self, context, loop=self.loop, handshake_timeout=self.timers.handshake)
         except (OSError, ValueError) as exc:  # SSLError and the time-out are OSErrors
@@ -337,6 +359,8 @@ class Connection(SMTP, asyncio.BufferedProtocol):
             transport.abort()
             self.connection_lost(None)
             raise EndOfInput from exc
+        finally:
+            self._is_held_up = False
         self.transport = secure
         self.tls = secure.get_extra_info("ssl_object")
         self.inbox.attach(secure)

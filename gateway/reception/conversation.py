@@ -99,9 +99,14 @@ class Conversation(Connection):
 
     @property
     def claim(self) -> Claim:
-        if not self.inbox.is_waiting or (self.has_begun and self.standing.may_relay):
+        if not self.is_in_suspense or (self.has_begun and self.standing.may_relay):
             return Claim.FIRM
         return Claim.STRANGER if self.has_begun else Claim.IDLE
+
+    def counted_as(self) -> str:
+        # The office's own devices are told apart, also where they share a /64.
+        listed = policy.is_within(self.rules.accept.networks, self.address)
+        return self.client if listed else policy.origin_of(self.address)
 
     def accepts_bare_lf(self) -> bool:
         return policy.repairs(self.rules.accept.line_endings, self.standing)

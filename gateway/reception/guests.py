@@ -26,9 +26,13 @@ class Guest(Protocol):
     """What the count knows of a connection."""
 
     @property
-    def client(self) -> str: ...
+    def origin(self) -> str:
+        """By which it is counted: the client's address, or its network."""
+        ...
 
-    def dismiss(self, reply: bytes) -> None: ...
+    def make_way(self, reply: bytes) -> None:
+        """Another needs its place: end soon, with this reply if it can be said at once."""
+        ...
 
     @property
     def claim(self) -> Claim:
@@ -63,7 +67,7 @@ class Guests:
         self.serving.add(guest)
         self._nobody.clear()
         self._all_served.clear()
-        self._by_client[guest.client] = self._by_client.get(guest.client, 0) + 1
+        self._by_client[guest.origin] = self._by_client.get(guest.origin, 0) + 1
 
     def leave(self, guest: Guest) -> None:
         if guest not in self._present:
@@ -71,11 +75,11 @@ class Guests:
         del self._present[guest]
         if not self._present:
             self._nobody.set()
-        count = self._by_client[guest.client] - 1
+        count = self._by_client[guest.origin] - 1
         if count:
-            self._by_client[guest.client] = count
+            self._by_client[guest.origin] = count
         else:
-            del self._by_client[guest.client]
+            del self._by_client[guest.origin]
 
     def served(self, guest: Guest) -> None:
         """Its session has ended."""
@@ -97,7 +101,7 @@ class Guests:
         Where all places are taken, a preferred client gets that of the one with the least claim who came first: five hundred
         strangers, silent or slow, do not keep the office's printer out.
         """
-        if self._by_client[guest.client] > limit_per_client:
+        if self._by_client[guest.origin] > limit_per_client:
             return replies.TOO_MANY_FROM_YOU
         if len(self._present) <= limit:
             return None
@@ -105,7 +109,7 @@ class Guests:
             others = [other for other in self._present if other is not guest]
             loser = min(others, key=lambda other: other.claim, default=None)  # the first of equals
             if loser is not None and loser.claim is not Claim.FIRM:
-                loser.dismiss(replies.MAKE_ROOM)
+                loser.make_way(replies.MAKE_ROOM)
                 return None
         return replies.TOO_MANY_CONNECTIONS
 
@@ -120,6 +124,11 @@ class Guests:
         """Count one message."""
         self._turn(now)
         self._messages[client] = self._messages.get(client, 0) + 1
+
+    def not_sent(self, client: str) -> None:
+        """One that was counted was not taken after all."""
+        if client in self._messages:
+            self._messages[client] -= 1
 
     def _turn(self, now: float) -> None:
         if now - self._hour >= HOUR or len(self._messages) > MAX_ADDRESSES:

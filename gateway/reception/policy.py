@@ -43,6 +43,13 @@ def client_address(peername: object) -> IpAddress | None:
     return address
 
 
+def origin_of(address: IpAddress | None) -> str:
+    """What a stranger is counted by: his address, or its /64, since an IPv6 client has a whole one to come from."""
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
+
+
 def is_within(networks: Sequence[Network], address: IpAddress | None) -> bool:
     """True if the address lies in one of the networks. No address lies in none."""
     return address is not None and any(address in network for network in networks)

@@ -24,7 +24,7 @@ from gateway.reception.intake import Intake, refusal_of
 from gateway.reception.parameters import MailArguments, Offers, read_mail, read_rcpt
 from gateway.reception.received import came_straight_from, from_clause, heads, protocol_word
 from gateway.reception.replies import Refusal
-from gateway.reception.transfer import EXCESS, take_chunk, take_lines
+from gateway.reception.transfer import EXCESS, Pace, take_chunk, take_lines
 
 if TYPE_CHECKING:
     from gateway.spool.spool import Entry
@@ -40,6 +40,7 @@ class Session(Conversation):
         self.mail: MailArguments | None = None
         self.recipients: list[Recipient] = []
         self.intake: Intake | None = None  # with DATA for a moment, with BDAT from the first chunk to the last
+        self._pace: Pace | None = None  # of the chunks of BDAT: many small ones are no way around the minimum rate
         self.is_taking = False
         self._has_refused_recipients = False
 
@@ -51,7 +52,7 @@ class Session(Conversation):
         return self.mail is not None
 
     async def forget(self) -> None:
-        self.mail = None
+        self.mail = self._pace = None
         self.recipients = []
         self._has_refused_recipients = False
         intake, self.intake = self.intake, None
@@ -84,7 +85,7 @@ class Session(Conversation):
             return refusal
         if mail.size is not None and mail.size > self.max_message:
             return replies.TOO_BIG
-        if not self.host.guests.may_send(self.client, accept.max_messages_per_client, self.host.clock.monotonic()):
+        if not self.host.guests.may_send(self.origin, accept.max_messages_per_client, self.host.clock.monotonic()):
             return replies.TOO_MANY_MESSAGES
         try:
             free, reserve = self.host.spool.room()
@@ -218,9 +219,13 @@ class Session(Conversation):
         if taken + size > EXCESS * self.max_message:
             self.tell(replies.TOO_BIG)
             raise Hangup(replies.TOO_BIG)
+        if not size and not is_last:
+            self.count_chatter()
+        if self._pace is None:
+            self._pace = Pace(self)
         self.is_taking = True
         try:
-            await take_chunk(self, intake, size)
+            await take_chunk(self, intake, size, self._pace)
             if intake is None or refusal is not None:
                 self.wrong(refusal or replies.MAIL_FIRST)
             elif is_last:
@@ -288,13 +293,18 @@ class Session(Conversation):
                 if when:
                     words += b" " + _one_line(when)
 
+        # Asked again, and counted before the disk works: of many messages begun at once no more than the limit pass.
+        now = host.clock.monotonic()
+        if not host.guests.may_send(self.origin, self.rules.accept.max_messages_per_client, now):
+            return replies.TOO_MANY_MESSAGES
+        host.guests.sent(self.origin, now)
         entry = await intake.commit(envelope, message_class=message_class, peer=peer, meanwhile=say)
         if isinstance(entry, bytes):
+            host.guests.not_sent(self.origin)
             return entry
         self.reply(words)
         if not self.inbox.buffer:  # else the replies of a group leave together
             self.flush()
-        host.guests.sent(self.client, host.clock.monotonic())
         self.has_delivered = True
         self.forget_counts()
         host.journal.record(

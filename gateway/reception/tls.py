@@ -89,4 +89,6 @@ async def begin_tls(
         begun.cancel()
         resumed.cancel()
         raise
+    if secure._app_transport is None:  # cut off from our side: asyncio then has neither a transport nor an error
+        raise ConnectionAbortedError
     return secure._app_transport

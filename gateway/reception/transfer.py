@@ -63,9 +63,9 @@ async def take_lines(connection: Connection, intake: Intake, limit: int) -> None
             raise Hangup(replies.TOO_BIG)
 
 
-async def take_chunk(connection: Connection, intake: Intake | None, size: int) -> None:
-    """Take exactly `size` octets; without an intake they are dropped. Raises Hangup or EndOfInput."""
-    pace = Pace(connection)
+async def take_chunk(connection: Connection, intake: Intake | None, size: int, pace: Pace) -> None:
+    """Take exactly `size` octets; without an intake they are dropped. `pace`: of all chunks of the message. Raises Hangup or
+    EndOfInput."""
     inbox = connection.inbox
     left = size
     while left:

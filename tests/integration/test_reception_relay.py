@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from gateway.config.settings import AcceptSettings, Address, ListenSettings, Network, Settings
+from gateway.errors import SpoolError
+from tests.support.fakespool import FakeSpool
 from tests.support.smtp import Client, open_door, stranger_settings
 
 OWN = "gw.test"
@@ -179,5 +181,38 @@ def test_messages_of_a_client_are_counted_by_the_hour() -> None:
                     await client.envelope()
                     assert (await client.data(b"x\r\n.\r\n")).code == 250
                 assert (await client.say("MAIL FROM:<a@b.c>")).code == code
+
+    asyncio.run(body())
+
+
+def test_of_messages_begun_at_once_no_more_pass_than_the_hour_allows() -> None:
+    async def body() -> None:
+        spool = FakeSpool(gate=asyncio.Event())
+        async with open_door(AcceptSettings(max_messages_per_client=2), spool=spool) as door:
+            clients = [await door.connect() for _ in range(4)]
+            for client in clients:
+                await client.greet()
+                await client.envelope()
+                assert (await client.say("DATA")).code == 354
+            for client in clients:
+                await client.send(b"x\r\n.\r\n")
+            assert spool.gate is not None
+            await door.until(lambda: spool.committing == 2)
+            spool.gate.set()
+            assert sorted([(await client.answer()).code for client in clients]) == [250, 250, 450, 450]
+            assert len(spool.stored) == 2
+
+    asyncio.run(body())
+
+
+def test_a_message_that_could_not_be_stored_is_not_counted() -> None:
+    async def body() -> None:
+        async with open_door(AcceptSettings(max_messages_per_client=1)) as door:
+            client = await door.connect()
+            await client.greet()
+            for fault, code in ((SpoolError("no"), 451), (None, 250)):
+                door.spool.fail = {"commit": fault} if fault is not None else {}
+                await client.envelope()
+                assert (await client.data(b"x\r\n.\r\n")).code == code
 
     asyncio.run(body())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import ipaddress
 import os
 import ssl
 import warnings
@@ -283,6 +284,40 @@ def test_s65_plain_ehlo_on_the_tls_port_is_closed_within_the_handshake_time(
             assert await silent.is_closed()
             good = await door.connect(ssl=certificate.client_context(), server_hostname="localhost")
             assert (await good.greet()).code == 250
+
+    asyncio.run(body())
+
+
+def test_s66_strangers_who_never_shake_hands_do_not_keep_a_listed_device_out(
+    certificate: ListenerCertificate, tmp_path: Path
+) -> None:
+    async def body() -> None:
+        accept = AcceptSettings(networks=(ipaddress.ip_network("127.0.0.9/32"),), max_connections=2)
+        async with tls_door(certificate, tmp_path, listen={"tls": "implicit"}, accept=accept) as door:
+            silent = [await door.connect() for _ in range(2)]
+            await door.until(lambda: len(door.reception.guests) == 2)
+            for client in silent:
+                device = await door.connect(
+                    source="127.0.0.9", ssl=certificate.client_context(), server_hostname="localhost"
+                )
+                assert (await device.greet()).code == 250
+                await device.say("MAIL FROM:<a@b.c>")
+                assert await client.is_closed()
+
+    asyncio.run(body())
+
+
+def test_s45_guesses_begun_before_the_block_are_not_answered_after_it(
+    certificate: ListenerCertificate, tmp_path: Path
+) -> None:
+    async def body() -> None:
+        async with tls_door(certificate, tmp_path, timers=ReceptionTimers(auth_delay=0.0)) as door:
+            clients = [await secured(door, certificate) for _ in range(23)]
+            for client in clients:
+                assert (await client.say("AUTH LOGIN " + base64.b64encode(b"brno").decode())).code == 334
+            codes = [(await client.say(base64.b64encode(b"wrong"))).code for client in clients[:20]]
+            codes += [(await client.say(base64.b64encode(b"right"))).code for client in clients[20:]]
+            assert codes == 20 * [535] + 3 * [421]
 
     asyncio.run(body())
 

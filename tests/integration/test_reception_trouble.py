@@ -163,6 +163,61 @@ def test_s67_a_body_at_a_snails_pace_is_cut() -> None:
     asyncio.run(body())
 
 
+def test_s66_strangers_who_do_not_read_or_linger_at_their_end_do_not_keep_a_listed_device_out() -> None:
+    async def body() -> None:
+        accept = AcceptSettings(networks=(ipaddress.ip_network("127.0.0.9/32"),), max_connections=2)
+        async with open_door(accept) as door:
+            deaf = await door.connect()
+            await deaf.greet()
+            deaf.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a transport that reads
+            session = next(iter(door.reception.guests.present))
+            assert isinstance(session, Session)
+            session.pause_writing()  # as the transport does when nobody takes what it has to send
+            await deaf.send(b"NOOP\r\n")
+            lingering = await door.connect()
+            await lingering.greet()
+            await lingering.send(b"GET / HTTP/1.1\r\n")
+            assert (await lingering.answer()).code == 554  # and it does not hang up
+            for _ in range(2):
+                device = await door.connect(source="127.0.0.9")
+                assert (await device.greet()).code == 250
+                await device.envelope()
+            await door.until(lambda: len(door.reception.guests) == 2)
+
+    asyncio.run(body())
+
+
+def test_s67_a_body_in_chunks_at_a_snails_pace_is_cut() -> None:
+    async def body() -> None:
+        timers = ReceptionTimers(rate_window=0.2, minimum_rate=1000)
+        async with open_door(timers=timers) as door:
+            client = await ready(door)
+            codes = {250}
+            async with asyncio.timeout(3):
+                while codes == {250}:
+                    await client.send(b"BDAT 1\r\nx")
+                    codes.add((await client.answer()).code)
+                    await asyncio.sleep(0.01)
+            assert codes == {250, 421}
+            assert not door.spool.stored
+
+    asyncio.run(body())
+
+
+def test_s58_empty_chunks_are_small_talk() -> None:
+    async def body() -> None:
+        async with open_door() as door:
+            client = await ready(door)
+            await client.send(b"BDAT 0\r\n" * 150)
+            codes = []
+            while not codes or codes[-1] == 250:
+                codes.append((await client.answer()).code)
+            assert codes[-1] == 421
+            assert len(codes) <= 101
+
+    asyncio.run(body())
+
+
 def test_s67_a_slow_but_steady_body_is_served_to_the_end() -> None:
     async def body() -> None:
         timers = ReceptionTimers(block=1.0, rate_window=0.2, minimum_rate=50)  # less than it takes in all

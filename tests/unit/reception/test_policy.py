@@ -71,13 +71,20 @@ def test_no_address_lies_in_no_network() -> None:
     assert policy.is_within(everywhere, ipaddress.ip_address("192.0.2.1"))
 
 
+def test_an_ipv6_stranger_is_counted_by_his_network() -> None:
+    first, second = (ipaddress.ip_address(text) for text in ("2001:db8:0:1::1", "2001:db8:0:1:ffff::2"))
+    assert policy.origin_of(first) == policy.origin_of(second)
+    assert policy.origin_of(first) != policy.origin_of(ipaddress.ip_address("2001:db8:0:2::1"))
+    assert policy.origin_of(ipaddress.ip_address("192.0.2.1")) == "192.0.2.1"
+
+
 class Visitor:
     def __init__(self, client: str, claim: Claim = Claim.IDLE) -> None:
-        self.client = client
+        self.origin = client
         self.claim = claim
         self.told: list[bytes] = []
 
-    def dismiss(self, reply: bytes) -> None:
+    def make_way(self, reply: bytes) -> None:
         self.told.append(reply)
 
 
