@@ -105,14 +105,15 @@ class SessionDirector:
 
     # -- when it ends -------------------------------------------------------------------------------------------
 
-    def session_over(self, offered: set[str], end: SessionEnd) -> None:
+    def session_over(self, offered: set[str], end: SessionEnd, *, more_budget: bool) -> None:
         """A session has ended; `offered` are the messages that it left in its lane: their wishes end with it, but for
-        one that ended as it should. An `only_if` must hold again for the next."""
+        one that ended as it should. An `only_if` must hold again for the next; with `more_budget` than in this one
+        it may take what this one could not."""
         if self._wishes:
             waiting = self._waiting() | self._waking.items
             if end.why != "done":
                 waiting -= offered
             self._wishes.session_over(waiting, is_calling=self._calls.is_calling)
-        if self._conditions.session_ended():
+        if self._conditions.session_ended() or more_budget:
             self._waking.for_all()
         self._waking.now()

@@ -159,7 +159,7 @@ class Dispatcher:
             clock=clock,
             linger=linger,
             situation=self.situation,
-            waiting=lambda: self.sessions.waiting(),
+            waiting=lambda: self.sessions.waiting() | self._scan.under_way,
             item_changed=self.item_changed,
         )
         self.sessions = Sessions(

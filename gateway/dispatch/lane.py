@@ -33,6 +33,9 @@ STALE = 1.0
 that a fast relay is not kept waiting by a visit to the disk for each, and a thin line claims nothing before its turn. What it
 has not come round to after STALE seconds is decided over anew."""
 
+MOST_ASKED = 100
+"""Messages asked at once whether they may still go, where those before them may not: a used-up budget keeps thousands."""
+
 MOST_UNSETTLED = 64
 """Never more messages than this are sent or being sent and not yet settled (DESIGN section 7)."""
 
@@ -188,28 +191,36 @@ class LaneFeed:
                     ahead = self._ahead.popleft()
                     return self._ship(ahead.claim, ahead.go)
                 self._let_go_ahead()
-            elif chosen := self._choose():
+            elif chosen := await self._choose():
                 await self._claim_ahead(chosen)
             elif not await self._more():
                 break
         self.is_done = True
         return None
 
-    def _choose(self) -> dict[str, tuple[Key, Go]]:
+    async def _choose(self) -> dict[str, tuple[Key, Go]]:
         """Those to be claimed next, their places and ways: one on a thin line, several where the relay takes them faster than
-        that."""
+        that. Where none of those asked may go, others get their turn before more are asked."""
         since, self._ahead_since = self._ahead_since, self._clock.monotonic()
         is_fast = self._ahead_since - since < AT_ONCE
         self._some_ahead = min(self._most_ahead, self._some_ahead * 2) if is_fast else 1
         chosen: dict[str, tuple[Key, Go]] = {}
-        octets = 0
-        while len(chosen) < self._some_ahead and octets < AHEAD_OCTETS:
-            keys = {item: key for key, item in self._lane.pop(self._some_ahead - len(chosen))}
+        octets, ask = 0, self._some_ahead
+        while len(chosen) < self._some_ahead and octets < AHEAD_OCTETS and not self._lane.stop.is_set():
+            keys = {item: key for key, item in self._lane.pop(ask)}
             if not keys:
                 break
             for item, go in self._recheck(tuple(keys)).items():
-                chosen[item] = keys[item], go
-                octets += self._spool.entries[item].size
+                if len(chosen) < self._some_ahead and octets < AHEAD_OCTETS:
+                    chosen[item] = keys[item], go
+                    octets += self._spool.entries[item].size
+                else:
+                    self._lane.offer(keys[item], item)
+            if chosen:
+                ask = self._some_ahead - len(chosen)
+            else:
+                ask = min(MOST_ASKED, ask * 2)
+                await asyncio.sleep(0)
         return chosen
 
     async def _more(self) -> bool:
@@ -232,19 +243,23 @@ class LaneFeed:
         return bool(self._lane.heap) and not self._lane.stop.is_set()
 
     async def _claim_ahead(self, chosen: dict[str, tuple[Key, Go]]) -> None:
+        sizes = {item: self._spool.entries[item].size for item in chosen}
+        for item, (_, go) in chosen.items():
+            self._charge(sizes[item], go)  # before anybody else asks what is left of a budget
         claiming = asyncio.ensure_future(self._spool.claim_some(tuple(chosen)))
         try:
             claims = await asyncio.shield(claiming)
         except asyncio.CancelledError:
             claiming.add_done_callback(self._unwanted)  # a cancelled take has taken nothing
+            for item, (_, go) in chosen.items():
+                self._charge(-sizes[item], go)
             raise
         for (item, (key, go)), claim in zip(chosen.items(), claims, strict=True):
             if isinstance(claim, Claim):
-                self._charge(claim.record.size, go)
                 self._ahead.append(_Ahead(key, claim, go, self._lane.generation))
-            elif not isinstance(
-                claim, NoSuchItem | NotNow
-            ):  # these were removed, or are being removed, in the meantime
+                continue
+            self._charge(-sizes[item], go)
+            if not isinstance(claim, NoSuchItem | NotNow):  # these were removed, or are being removed, in the meantime
                 self._journal.record(Alarm("spool", f"{item} cannot be read: {claim}"))
 
     def _unwanted(self, claiming: asyncio.Future[list[Claim | GatewayError]]) -> None:

@@ -58,11 +58,13 @@ class _Use:
 
 @dataclass(slots=True)
 class Metered:
-    """What one session has been charged, by the window that pays (None: none does)."""
+    """What one session has been charged, by the window that pays (None: none does). `given_back`: octets of that which it did
+    not use, as its end showed."""
 
     link: str
     opening: str | None
     charged: dict[str | None, int] = field(default_factory=dict)
+    given_back: int = 0
 
     @property
     def octets(self) -> int:
@@ -167,6 +169,13 @@ class Meter:
         """May what goes over this link run into a budget: its own, or that of a window?"""
         return bool(self._windows) or (link in self._links and self._links[link].budget is not None)
 
+    def leaves_more(self, session: Metered) -> bool:
+        """Is more left of a budget, now that this session has ended, than when it was asked last? It used less than was
+        thought, or Online, where each session has its budget anew (Offline the opening has it)."""
+        budget = self._links[session.link].budget if session.link in self._links else None
+        is_new = budget is not None and budget.per == "session" and not self._is_offline
+        return is_new or (self.has_budget(session.link) and session.given_back >= LEAST_UNSAVED)
+
     def has_tariff(self, link: str) -> bool:
         return link in self._links and self._links[link].tariff is not None
 
@@ -204,8 +213,8 @@ class Meter:
         return Metered(link, opening)
 
     def taken(self, session: Metered, size: int, window: str | None) -> None:
-        """A message is about to be sent in this session; `window` pays for it."""
-        octets = estimate(size)
+        """A message is about to be sent in this session; `window` pays for it. A negative size: after all it is not."""
+        octets = estimate(size) if size >= 0 else -estimate(-size)
         session.charged[window] = session.charged.get(window, 0) + octets
         self._charge(session.link, window, octets)
 
@@ -228,6 +237,7 @@ class Meter:
         if not charged:
             self._charge(session.link, session.opening, octets)
             return
+        session.given_back = charged - octets
         left = octets - charged
         shares = sorted(session.charged.items(), key=lambda item: item[1])
         for number, (window, part) in enumerate(shares, 1):

@@ -40,10 +40,22 @@ class Scan:
         self._spool, self._wishes, self._deadlines = spool, wishes, deadlines
         self._sessions, self._experience, self._calls = sessions, experience, calls
         self._waking, self._situation = waking, situation
+        self._unasked: Sequence[str] = ()
+
+    @property
+    def under_way(self) -> set[str]:
+        """Messages of the present turn, of which some are not offered yet; empty between turns."""
+        return set(self._unasked)
 
     async def over(self, ids: Sequence[str]) -> None:
         """Decide over these, all in one situation. What has ended meanwhile is forgotten; what is being sent is passed over."""
-        situation = self._situation()
+        self._unasked = ids
+        try:
+            await self._over(ids, self._situation())
+        finally:
+            self._unasked = ()
+
+    async def _over(self, ids: Sequence[str], situation: Situation) -> None:
         for number, item in enumerate(ids, 1):
             if number % SLICE == 0:
                 await asyncio.sleep(0)
@@ -58,7 +70,8 @@ class Scan:
                 if has_passed(entry, situation.now):
                     self._deadlines.passed(item)
                     continue
-                self._waking.one_at(entry.deliver_by, item)
+                if entry.deliver_by > situation.now:  # else it is held: its release is a change of it
+                    self._waking.one_at(entry.deliver_by, item)
             wish = self._wishes.of(item)
             if entry.outside:
                 self._offer(facts_of_entry(entry, wish, "outside"), situation)

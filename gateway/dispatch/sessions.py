@@ -74,8 +74,9 @@ class Director(Protocol):
 
     def dials(self, link: str) -> int: ...
 
-    def session_over(self, offered: set[str], end: SessionEnd) -> None:
-        """A session has ended; `offered` are the messages that it left in its lane."""
+    def session_over(self, offered: set[str], end: SessionEnd, *, more_budget: bool) -> None:
+        """A session has ended; `offered` are the messages that it left in its lane. `more_budget`: the next one
+        may take what this one no longer could."""
         ...
 
 
@@ -270,7 +271,7 @@ class Sessions:
             if not lane.tasks and (timer := self._closing.pop((lane.link, lane.relay.name), None)) is not None:
                 timer.cancel()
         record.money = self._meter.ended(metered, end)
-        self._session_over(lane, feed, record, end)
+        self._session_over(lane, feed, record, end, more_budget=self._meter.leaves_more(metered))
         return end
 
     def _linger(self, lane: Lane) -> float:
@@ -280,14 +281,18 @@ class Sessions:
 
     def _go_of_lane(self, items: Sequence[str], lane: Lane) -> dict[str, Go]:
         way = (lane.link, lane.relay.name)
-        going = self._director.recheck(items, lane.route, way)
-        for item, go in tuple(going.items()):
-            if (go.link, go.relay.name) != way:
-                del going[item]
-                self._director.item_changed(item)  # another way has become the better one
+        verdicts = self._director.recheck(items, lane.route, way)
+        going = {item: go for item, go in verdicts.items() if (go.link, go.relay.name) == way}
+        for item in items:
+            if item not in going:
+                self._director.item_changed(
+                    item
+                )  # another way has become the better one, or it waits: for what, and until when?
         return going
 
-    def _session_over(self, lane: Lane, feed: LaneFeed, record: SessionRecord, end: SessionEnd) -> None:
+    def _session_over(
+        self, lane: Lane, feed: LaneFeed, record: SessionRecord, end: SessionEnd, *, more_budget: bool
+    ) -> None:
         now = self._clock.now()
         record.ended, record.why, record.end = now, end.text, end.why
         record.octets_out, record.octets_in = used_octets(end)
@@ -311,7 +316,7 @@ class Sessions:
             if shown.why == "damaged":
                 self._spawn(self._hold(feed.put_off, shown.text))
             self._experience.session_over(lane, feed, shown)
-        self._director.session_over(left, end)
+        self._director.session_over(left, end, more_budget=more_budget)
 
     def looped(self, item: str) -> bool:
         """What we sent under this ID came straight to our own door: its relay is this gateway (CASES C26). The message is held,

@@ -16,7 +16,7 @@ from gateway.events import Alarm, FailedTo
 from gateway.mail.envelope import Envelope, Peer, Recipient
 from gateway.spool.record import Record
 from tests.support.faultydisk import FaultyDisk
-from tests.support.house import FakeCourier, House
+from tests.support.house import DONE, FakeCourier, House
 from tests.support.spools import a_spool, until
 from tests.support.telling import Telling, groups_of
 
@@ -168,5 +168,31 @@ def test_the_dispatcher_sees_the_moment_pass(tmp_path: Path) -> None:
             house.run()
             await house.until(lambda: entry.id not in house.spool.entries)
             assert any(isinstance(event, FailedTo) for event in house.events)
+
+    asyncio.run(check())
+
+
+def test_what_is_held_beyond_its_time_does_not_keep_the_gateway_busy(tmp_path: Path) -> None:
+    def hold(record: Record) -> None:
+        record.held, record.deliver_by, record.by_mode = True, time.time() - HOUR, "R"
+
+    async def check() -> None:
+        async with House(tmp_path, FakeCourier(lambda number, feed: asyncio.sleep(0, DONE))) as house:
+            item = await house.message("held")
+            await house.spool.update([item], hold)
+            turns = 0
+            take = house.dispatcher._waking.take
+
+            def counted() -> frozenset[str] | None:
+                nonlocal turns
+                turns += 1
+                return take()
+
+            house.dispatcher._waking.take = counted  # type: ignore[method-assign]
+            house.run()
+            await house.until(lambda: turns)
+            await asyncio.sleep(0.1)
+            assert turns < 5
+            assert item in house.spool.entries
 
     asyncio.run(check())

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter as Count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 from gateway.courier.contract import Feed, SessionEnd
 from gateway.dispatch.facts import Go, Raise, Situation, Wish
+from gateway.dispatch.order import Key
+from gateway.dispatch.scan import SLICE
 from gateway.dispatch.waking import Waking
 from gateway.dispatch.wishes import Wishes
 from gateway.spool.entry import Entry
@@ -95,4 +98,38 @@ def test_what_an_operator_sends_and_the_relay_puts_off_is_tried_once(tmp_path: P
 
     house: House
     item = ""
+    asyncio.run(check())
+
+
+def test_a_wish_is_not_forgotten_because_a_session_ends_while_it_is_about_to_be_offered(tmp_path: Path) -> None:
+    tried: Count[str] = Count()
+
+    async def put_off(number: int, feed: Feed) -> SessionEnd:
+        while (shipment := await feed.take(OFFERS)) is not None:
+            tried[shipment.id] += 1
+            feed.settle(shipment.id, [LATER])
+        return DONE
+
+    async def check() -> None:
+        async with House(tmp_path, FakeCourier(put_off)) as house:
+            items = [await house.message(f"No. {n}") for n in range(3 * SLICE)]
+            house.run()
+            await house.until(lambda: len(tried) == len(items) and not house.courier.running)
+            await house.until(lambda: not house.dispatcher._waking.items and not house.dispatcher._settler.unsettled)
+            offer, offered = house.dispatcher.sessions.offer, 0
+
+            def offered_at_last(go: Go, key: Key, item: str) -> None:
+                nonlocal offered
+                offered += 1
+                if offered == SLICE:  # the event loop gets its turn now, in which a session of another line ends
+                    loop = asyncio.get_running_loop()
+                    loop.call_soon(lambda: house.dispatcher.director.session_over(set(), DONE, more_budget=False))
+                offer(go, key, item)
+
+            house.dispatcher.sessions.offer = offered_at_last  # type: ignore[method-assign]
+            assert len(house.dispatcher.wishes.push(items, FORCE)) == len(items)
+            await house.until(lambda: house.courier.started > 1 and not house.courier.running)
+            await house.until(lambda: not house.dispatcher.wishes)
+            assert set(tried.values()) == {2}
+
     asyncio.run(check())
