@@ -80,8 +80,11 @@ def check_pin(relay: RelaySettings, tls: ssl.SSLObject | None) -> None:
 
 
 def remember_session(memory: RelayMemory, tls: ssl.SSLObject | None) -> None:
-    """Keep the session for the next connection; TLS 1.3 sends its tickets only after the handshake."""
-    if tls is not None and isinstance(memory.context, ResumingContext):
+    """Keep the session for the next connection; TLS 1.3 sends its tickets only after the handshake.
+
+    One that began under a context made before the present one is forgotten: offered under another, it is an error.
+    """
+    if tls is not None and isinstance(memory.context, ResumingContext) and tls.context is memory.context:
         memory.context.remembered = tls.session
 
 

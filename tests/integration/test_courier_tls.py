@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import os
 import ssl
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from gateway.courier import RelayMemory, Timers
 from tests.support.certificates import Authority, make_authority, make_server
 from tests.support.relay import EXTENSIONS, HANG_UP, SILENCE, Relay, Say
 from tests.support.sending import QUICK, send
-from tests.support.shipping import shipment
+from tests.support.shipping import ListFeed, shipment
 
 SECRET = "correct horse"
 
