@@ -17,7 +17,7 @@ from gateway.config.settings import RelaySettings
 from gateway.courier import dial
 from gateway.courier.capabilities import Capabilities, read_capabilities
 from gateway.courier.contract import Timers, Why
-from gateway.courier.memory import DISTRUST, RelayMemory
+from gateway.courier.memory import DISTRUST, DISTRUST_OF_A_CUT, RelayMemory
 from gateway.courier.secret import NoPassword, read_password
 from gateway.courier.tls import TlsFailed, check_pin, context_for, failure_in_words
 from gateway.courier.wire import Wire
@@ -187,7 +187,9 @@ class Door:
                 raise TlsFailed(wire.lost or "") from exc
             text = failure_in_words(exc)
             if self.relay.tls == "opportunistic":
-                self.memory.no_tls = asyncio.get_running_loop().time() + DISTRUST
+                # What was cut or silent may have been the line; that is held against the relay for a few tries only.
+                seconds = DISTRUST if isinstance(exc, ssl.SSLError) else DISTRUST_OF_A_CUT
+                self.memory.no_tls = asyncio.get_running_loop().time() + seconds
                 self.gave_up_tls = True
                 raise NoEntry("broken", f"{self.relay.host} {text}; the next session does without") from exc
             if isinstance(exc, ssl.SSLError):

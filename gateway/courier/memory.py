@@ -13,6 +13,9 @@ NEVER = float("-inf")
 DISTRUST = 6 * 3600.0
 """Seconds for which a failure is held against a relay: what failed may have been something on the way."""
 
+DISTRUST_OF_A_CUT = 600.0
+"""The same, where it may have been a cut of the line; long enough for the next tries."""
+
 
 @dataclass(slots=True)
 class RelayMemory:

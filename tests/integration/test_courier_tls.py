@@ -86,6 +86,28 @@ def test_the_next_session_resumes_the_encryption_of_the_last(good: ssl.SSLContex
     assert [visit.resumed for visit in relay.visits] == [False, True, True]
 
 
+def test_what_was_made_ready_anew_is_not_spoilt_by_a_session_that_began_before(
+    good: ssl.SSLContext, authority: Authority, tmp_path: Path
+) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(authority.path.read_bytes())
+    memory = RelayMemory()
+
+    async def go() -> list[Any]:
+        async with Relay(tls=good) as relay:
+            feed = ListFeed([shipment("m0")], lingers=True)
+            before = asyncio.create_task(send(relay, feed=feed, tls="required", ca=ca, memory=memory))
+            await relay.came.wait()
+            os.utime(ca, (1, 1))  # renewed, so that everything is made anew
+            ends = [(await send(relay, shipment("m1"), tls="required", ca=ca, memory=memory))[0]]
+            feed.close.set()
+            ends.append((await before)[0])
+            ends.append((await send(relay, shipment("m2"), tls="required", ca=ca, memory=memory))[0])
+            return ends
+
+    assert [end.why for end in asyncio.run(go())] == ["done"] * 3
+
+
 def test_c17_without_starttls_nothing_goes_in_clear() -> None:
     end, feed, relay = attempt(tls="required")
 
@@ -311,6 +333,21 @@ def test_opportunistic_does_without_after_a_broken_handshake(good: ssl.SSLContex
     )
 
     assert (end.why, feed.kinds("m1")) == ("done", ["Delivered"])
+
+
+def test_a_cut_in_the_handshake_is_not_held_against_encryption_for_long(good: ssl.SSLContext) -> None:
+    memory = RelayMemory()
+
+    async def go() -> bool:
+        async with Relay({"STARTTLS": [Say("220 2.0.0 go", hang_up=True)]}, tls=good) as relay:
+            await send(relay, shipment("m0"), tls="opportunistic", memory=memory)
+            now = asyncio.get_running_loop().time()
+            assert now < memory.no_tls < now + 3600
+            memory.no_tls -= 3600
+            await send(relay, shipment("m1"), tls="opportunistic", memory=memory)
+            return relay.visits[-1].is_encrypted
+
+    assert asyncio.run(go())
 
 
 @pytest.mark.parametrize("how", [HANG_UP, SILENCE])
