@@ -33,7 +33,11 @@ async def connect(host: str, port: int, *, interface: str | None, timers: Timers
     """A connected, non-blocking TCP socket. Raises DialFailed with the reason of the first address that was tried."""
     first_reason = ""
     for family, address in await _addresses(host, port, timers.resolve, memory):
-        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        except OSError as exc:  # a machine without IPv6 still gets on with the other addresses
+            first_reason = first_reason or f"cannot be called ({_in_words(exc)})"
+            continue
         try:
             _prepare(sock, interface, timers)
             async with asyncio.timeout(timers.connect):

@@ -152,7 +152,10 @@ async def try_connection(
     """A Probe's work: a connection to the address, ended at once. A refusal is an answer too. `count` gets the segments that it
     cost."""
     family = socket.AF_INET6 if ":" in str(peer[0]) else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    except OSError:  # no descriptor left, say
+        return False
     try:
         if interface is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")

@@ -93,6 +93,22 @@ def test_resolvers_that_hang_are_left_behind_and_are_few(monkeypatch: pytest.Mon
     assert sum("no answer in time" in text for text in said) == MAX_LOOKUPS
 
 
+def test_an_address_of_a_kind_that_this_machine_does_not_speak_is_passed_over() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+
+    async def go() -> object:
+        memory = RelayMemory()
+        memory.addresses = ((999, ("::1", port)), (socket.AF_INET, ("127.0.0.1", port)))
+        memory.addresses_at = asyncio.get_running_loop().time()
+        sock = await connect("relay.test", port, interface=None, timers=TIMERS, memory=memory)
+        with sock:
+            return sock.getpeername()
+
+    with listener:
+        assert asyncio.run(go()) == ("127.0.0.1", port)
+
+
 def test_a_link_that_is_not_there_is_said_so() -> None:
     with pytest.raises(DialFailed, match=r"cannot be reached through nosuch0 \("):
         dial("127.0.0.1", interface="nosuch0")

@@ -2,8 +2,12 @@
 
 import asyncio
 import dataclasses
+import errno
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
+
+import pytest
 
 from gateway.courier.contract import Timers
 from gateway.courier.kernel import Traffic
@@ -202,6 +206,18 @@ def test_a_probe_is_answered_by_whoever_is_there_and_by_a_refusal() -> None:
         return there, refused, nowhere
 
     assert asyncio.run(go()) == (True, True, False)
+
+
+def test_a_probe_for_which_there_is_no_socket_says_nothing_of_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*_: object) -> socket.socket:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    async def go() -> bool:
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "socket", none_left)
+            return await try_connection(("127.0.0.1", 9), None, 2.0)
+
+    assert asyncio.run(go()) is False
 
 
 def test_what_a_probe_puts_on_the_line_is_counted() -> None:
