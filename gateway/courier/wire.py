@@ -215,6 +215,8 @@ class Wire(SMTPProtocol):
         response = await self.execute_command(b"STARTTLS", timeout=timeout)
         if response.code != 220:
             return response
+        if self.lost is not None:  # right behind the 220, in the same moment
+            raise SMTPServerDisconnected(self.lost)
         if not self._reader.is_clear:
             self.give_up(_TEXT_BEFORE_TLS, nonsense=True)
             raise SMTPServerDisconnected(_TEXT_BEFORE_TLS)

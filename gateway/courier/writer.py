@@ -228,6 +228,10 @@ class Writer:
         except Damaged:
             self._wire.give_up("was left by us")
             raise
+        self._check_welcome(transaction)
+
+    def _check_welcome(self, transaction: Transaction) -> None:
+        """Once refused, it is not sent on: the relay may take what follows for commands, or answer it once more."""
         if transaction.is_over:
             self._wire.give_up("refused a message before it was all sent")
             raise Over
@@ -276,6 +280,7 @@ class Writer:
         if self._held is not None:
             octets, transaction = self._held
             self._held = None
+            self._check_welcome(transaction)
             self._send(octets)
             self._is_dirty = False  # whatever the answer, it ends the transaction (RFC 5321 4.1.1.4)
             self._has_written(transaction)

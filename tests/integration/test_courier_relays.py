@@ -288,6 +288,16 @@ def test_c16_a_refusal_during_the_content_counts_by_its_code(
     assert end.why == "broken"
 
 
+@by_data
+def test_c16_a_message_refused_before_its_content_is_not_sent_all_the_same(extensions: tuple[str, ...]) -> None:
+    script = {"DATA": ["354 go on\r\n554 5.6.0 no"]}
+
+    _, feed, relay = run(against(script, shipment("m1"), shipment("m2"), extensions=extensions))
+
+    assert feed.kinds("m1") == ["Failed"]
+    assert not relay.messages
+
+
 @manner
 def test_c16_a_relay_that_stops_reading_is_given_up_and_nothing_is_in_doubt(extensions: tuple[str, ...]) -> None:
     big = shipment("m1", (b"y" * 70 + b"\r\n") * 100_000)

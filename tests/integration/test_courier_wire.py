@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
+
+import pytest
+from aiosmtplib import SMTPServerDisconnected
 
 from gateway.courier.wire import Wire
 
@@ -39,6 +43,19 @@ def test_last_words_are_heard_where_our_own_write_meets_the_reset_first() -> Non
         assert [code for code, _ in heard] == [421]
         assert wire.lost == "cut the connection"
         assert wire.is_hung_up
+
+    asyncio.run(body())
+
+
+def test_a_yes_to_starttls_behind_which_the_connection_ends_begins_no_handshake() -> None:
+    async def body() -> None:
+        wire = Wire(asyncio.get_running_loop())
+        relay = await connected(wire)
+        wire.adopt(wire.transport)  # type: ignore[arg-type]  # as the courier does after the greeting
+        relay.sendall(b"220 2.0.0 go\r\n")
+        reset(relay)
+        with pytest.raises(SMTPServerDisconnected, match="cut the connection"):
+            await wire.start_tls(ssl.create_default_context(), "relay.test", 10.0)
 
     asyncio.run(body())
 
