@@ -2,7 +2,7 @@
 
 Each file becomes a message like any other, through the spool's own draft and commit, and is unlinked then. A cut between the
 two leaves it to be taken again: one extra copy at most, never a loss. What is no message is set aside for a person. What cannot
-be stored now stays where it is, safe, until it can.
+be read or stored now stays where it is, safe, until it can; one that is too large for the disk keeps no smaller one waiting.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Literal
 import msgspec
 
 from gateway.durable import Disk, remove_file
-from gateway.errors import SpoolError
+from gateway.errors import SpoolError, SpoolFull
 from gateway.events import Alarm, Journal, Received, SetAside
 from gateway.mail.address import AddressError, split_mailbox
 from gateway.mail.envelope import Class, Envelope, Peer, Recipient
@@ -75,6 +75,10 @@ class Dropped:
     header: bytes
 
 
+class _Unreadable(Exception):
+    """This file cannot be read now; the others may be. The text says which and why."""
+
+
 class DropFolder:
     """`head(id, dropped)`: the Received field. `classify(envelope, header)`: the class. Both are asked for each message."""
 
@@ -96,6 +100,8 @@ class DropFolder:
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[list[str]]] = set()
         self._told: str | None = None
+        self._trouble: str | None = None  # of the present round, with one of its files
+        self._no_room_for: int | None = None  # octets of the smallest file for which there was none in it
         self._stored: set[str] = set()  # taken in, and still to be unlinked: the disk refused
 
     async def run(self) -> None:
@@ -128,11 +134,14 @@ class DropFolder:
     async def _take(self) -> list[str]:
         async with self._turn:
             taken: list[str] = []
+            self._trouble = self._no_room_for = None
             try:
                 names = await asyncio.to_thread(self._names)
                 for start in range(0, len(names), BATCH):
                     await self._take_batch(names[start : start + BATCH], taken)
-                self._told = None
+                if self._trouble is not None:
+                    self._tell(self._trouble)
+                self._told = self._trouble
             except SpoolError as exc:
                 self._tell(str(exc))
             except OSError as exc:
@@ -149,7 +158,11 @@ class DropFolder:
             for name in names:
                 if self._stopping.is_set():
                     return
-                item = await self._take_file(f"{self._folder}/{name}")
+                try:
+                    item = await self._take_file(f"{self._folder}/{name}")
+                except (_Unreadable, SpoolFull) as exc:
+                    self._trouble = self._trouble or str(exc)
+                    continue
                 if item is not None:
                     taken.append(item)
         finally:
@@ -157,7 +170,8 @@ class DropFolder:
             await asyncio.to_thread(self._disk.fsync_dir, self._folder)
 
     async def _take_file(self, path: str) -> str | None:
-        """The new ID, None if it was set aside or is not there any more."""
+        """The new ID, None if it was set aside, is not there any more or has no room. Raises _Unreadable, SpoolFull, and what
+        stops them all."""
         if path in self._stored:
             await self._unlink(path)
             return None
@@ -167,16 +181,25 @@ class DropFolder:
             return None
         except OSError as exc:
             if exc.errno not in (errno.EACCES, errno.ELOOP, errno.ENXIO):
-                raise
+                raise _unreadable(path, exc) from exc
             await self._put_aside(path, exc.strerror or str(exc))
             return None
         try:
+            octets = os.fstat(descriptor).st_size
+            if self._no_room_for is not None and octets >= self._no_room_for:
+                return None
             try:
                 dropped = await asyncio.to_thread(self._read, descriptor)
             except ValueError as exc:
                 await self._put_aside(path, str(exc))
                 return None
-            return await self._commit(path, descriptor, dropped)
+            except OSError as exc:
+                raise _unreadable(path, exc) from exc
+            try:
+                return await self._commit(path, descriptor, dropped)
+            except SpoolFull:
+                self._no_room_for = octets
+                raise
         finally:
             self._disk.close(descriptor)
 
@@ -186,7 +209,11 @@ class DropFolder:
         try:
             for offset in range(0, dropped.size, BLOCK):
                 count = min(BLOCK, dropped.size - offset)
-                await draft.write(await asyncio.to_thread(self._disk.read, descriptor, count, dropped.start + offset))
+                try:
+                    piece = await asyncio.to_thread(self._disk.read, descriptor, count, dropped.start + offset)
+                except OSError as exc:
+                    raise _unreadable(path, exc) from exc
+                await draft.write(piece)
             entry = await self._spool.commit(
                 draft,
                 dropped.envelope,
@@ -282,3 +309,7 @@ class DropFolder:
             envid=head.envid,
         )
         return Dropped(envelope, head.user, start, size, header + end[:2])
+
+
+def _unreadable(path: str, why: OSError) -> _Unreadable:
+    return _Unreadable(f"{os.path.basename(path)} cannot be read: {why.strerror or why}")

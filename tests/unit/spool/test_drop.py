@@ -166,6 +166,40 @@ def test_what_cannot_be_stored_now_stays_is_told_once_and_is_taken_later(tmp_pat
     with_drop(tmp_path, work, disk)
 
 
+def test_a_file_that_cannot_be_read_keeps_no_other_waiting(tmp_path: Path) -> None:
+    bad = os.path.basename(hand_in(tmp_path))
+    hand_in(tmp_path)
+    disk = FaultyDisk()
+
+    async def work(rig: Rig) -> None:
+        disk.fail("read", path=bad)
+        assert len(await rig.folder.take()) == 1
+        assert files(tmp_path) == [bad]
+        assert await rig.folder.take() == []
+        [alarm] = [event for event in rig.events if isinstance(event, Alarm)]
+        assert f"{bad} cannot be read" in alarm.what
+        disk.heal()
+        assert len(await rig.folder.take()) == 1
+
+    with_drop(tmp_path, work, disk)
+
+
+def test_a_message_that_is_too_large_for_the_disk_keeps_no_smaller_one_waiting(tmp_path: Path) -> None:
+    large = os.path.basename(hand_in(tmp_path, CONTENT + b"x" * 600_000))
+    larger = os.path.basename(hand_in(tmp_path, CONTENT + b"x" * 700_000))
+    hand_in(tmp_path)
+    disk = FaultyDisk()
+
+    async def work(rig: Rig) -> None:
+        disk.fail("write", "open", "fsync", path=r"incoming/", error=errno.ENOSPC)  # where large content goes
+        assert len(await rig.folder.take()) == 1
+        assert files(tmp_path) == [large, larger]
+        disk.heal()
+        assert len(await rig.folder.take()) == 2
+
+    with_drop(tmp_path, work, disk)
+
+
 def test_a_cut_between_commit_and_unlink_costs_one_extra_copy_and_no_loss(tmp_path: Path) -> None:
     hand_in(tmp_path)
     disk = FaultyDisk()
