@@ -100,8 +100,7 @@ class DropFolder:
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[list[str]]] = set()
         self._told: str | None = None
-        self._trouble: str | None = None  # of the present round, with one of its files
-        self._no_room_for: int | None = None  # octets of the smallest file for which there was none in it
+        self._no_room_for: int | None = None  # octets of the smallest file for which there was none in this round
         self._stored: set[str] = set()  # taken in, and still to be unlinked: the disk refused
 
     async def run(self) -> None:
@@ -134,14 +133,16 @@ class DropFolder:
     async def _take(self) -> list[str]:
         async with self._turn:
             taken: list[str] = []
-            self._trouble = self._no_room_for = None
+            trouble: list[str] = []  # with single files
+            self._no_room_for = None
             try:
                 names = await asyncio.to_thread(self._names)
                 for start in range(0, len(names), BATCH):
-                    await self._take_batch(names[start : start + BATCH], taken)
-                if self._trouble is not None:
-                    self._tell(self._trouble)
-                self._told = self._trouble
+                    await self._take_batch(names[start : start + BATCH], taken, trouble)
+                if trouble:
+                    self._tell(trouble[0])
+                else:
+                    self._told = None
             except SpoolError as exc:
                 self._tell(str(exc))
             except OSError as exc:
@@ -153,7 +154,7 @@ class DropFolder:
             self._journal.record(Alarm("spool", f"mail in {self._folder} cannot be taken in now: {trouble}"))
         self._told = trouble
 
-    async def _take_batch(self, names: list[str], taken: list[str]) -> None:
+    async def _take_batch(self, names: list[str], taken: list[str], trouble: list[str]) -> None:
         try:
             for name in names:
                 if self._stopping.is_set():
@@ -161,7 +162,7 @@ class DropFolder:
                 try:
                     item = await self._take_file(f"{self._folder}/{name}")
                 except (_Unreadable, SpoolFull) as exc:
-                    self._trouble = self._trouble or str(exc)
+                    trouble.append(str(exc))
                     continue
                 if item is not None:
                     taken.append(item)
