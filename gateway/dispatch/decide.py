@@ -34,6 +34,7 @@ from gateway.dispatch.openings import (
     starts_first,
     why_never,
 )
+from gateway.dispatch.retry import DOUBT_WAIT
 from gateway.dispatch.way import INSIDE, inside_relay, over_a_link
 from gateway.dispatch.words import size_words, span_words, time_words
 from gateway.schedule.calendar import Opening
@@ -147,10 +148,31 @@ def _pushed(message: MessageFacts, s: Situation, trace: Trace) -> Decision:
             note(trace, "retry", "wait", f"next try {when(due, s)}")
             return Wait(NextTry("time", due), f"next try {when(due, s)}", due)
     note(trace, "window", "ok", "an operator asked to send it now")
-    opening = None
-    if s.mode != "online":
-        opening = next((o.opening for o in s.open if admits(o.opening.window, message)), None)
-    return over_a_link(message, s, opening, trace, pushed=True)
+    opening, blocked = None, None
+    for state in s.open if s.mode != "online" else ():
+        if not admits(state.opening.window, message):
+            continue
+        opening, no_budget = state.opening, _over_budget(message, s, state.opening, trace)
+        if no_budget is None:
+            blocked = None
+            break
+        blocked = blocked or no_budget
+    return blocked or over_a_link(message, s, opening, trace, pushed=True)
+
+
+def _over_budget(message: MessageFacts, s: Situation, opening: Opening, trace: Trace) -> Wait | None:
+    """Why it must not go at the cost of this window."""
+    window = opening.window
+    budget = None if opening.once else s.window_budgets.get(window.name)
+    if budget is None:
+        return None
+    why = over_budget(message, budget, window.name)
+    if why is None:
+        if trace is not None:
+            note(trace, "budget", "ok", f"{window.name}: {budget_words(budget)}", *rule_of(s, window, "budget"))
+        return None
+    note(trace, "budget", "wait", why, *rule_of(s, window, "budget"))
+    return Wait(after_budget(message, s, opening, budget), why, budget.renews)
 
 
 def _offline(message: MessageFacts, s: Situation, trace: Trace) -> Decision:
@@ -208,14 +230,8 @@ def _in_opening(message: MessageFacts, s: Situation, opening: Opening, trace: Tr
         note(trace, "retry", "wait", f"{window.name} closes before the next try is due", *line_of(s, "queue"))
         return Wait(later(message, s, opening), "waits for the next opening after a failure", opening.closes)
     note(trace, "retry", "ok", "none due later")
-    budget = None if opening.once else s.window_budgets.get(window.name)
-    if budget is not None:
-        no_budget = over_budget(message, budget, window.name)
-        if no_budget is not None:
-            note(trace, "budget", "wait", no_budget, *rule_of(s, window, "budget"))
-            return Wait(after_budget(message, s, opening, budget), no_budget, budget.renews)
-        if trace is not None:
-            note(trace, "budget", "ok", f"{window.name}: {budget_words(budget)}", *rule_of(s, window, "budget"))
+    if (no_budget := _over_budget(message, s, opening, trace)) is not None:
+        return no_budget
     verdict = over_a_link(message, s, opening, trace)
     if isinstance(verdict, Go | Raise):
         needed = seconds_needed(message.size, s.speed.get(verdict.link))
@@ -294,10 +310,13 @@ def _line_tried_again(s: Situation) -> float | None:
 def _retry_due(message: MessageFacts, s: Situation, since: float) -> float | None:
     """Next Try of the message's own, if it lies ahead and was set in the present opportunity (Online time or opening).
 
-    A message in doubt keeps its ten minutes whatever begins or ends (DESIGN section 7).
+    A message in doubt keeps its ten minutes whatever begins or ends (DESIGN section 7), and no more than those.
     """
     if message.due is None or message.due <= s.now:
         return None
-    if message.doubt or (message.last_try is not None and message.last_try >= since):
+    if message.last_try is not None and message.last_try >= since:
         return message.due
+    if message.doubt:
+        kept = message.due if message.last_try is None else min(message.due, message.last_try + DOUBT_WAIT)
+        return kept if kept > s.now else None
     return None

@@ -109,3 +109,21 @@ def test_the_forecast_ends_where_the_budget_does() -> None:
     expected = forecast([message(id=f"k7qx000000{n}", size=200_000) for n in range(9)], s)
     assert expected is not None
     assert (expected.messages, expected.staying) == (4, 5)
+
+
+def test_what_an_operator_sends_in_an_opening_is_within_its_budget_and_what_he_forces_is_not() -> None:
+    text = "timezone: UTC\nwindows:\n  - {name: W, open: 00:00-24:00, budget: 10 MB per day}\n"
+    s = situation(text, window_budgets={"W": budget(10 * MB)})
+    assert "the budget of W is used up" in waits(decide(message(push="send"), s)).why
+    assert isinstance(decide(message(push="force"), s), Go)
+
+
+def test_what_an_operator_sends_is_paid_by_the_window_that_can() -> None:
+    text = (
+        "timezone: UTC\nwindows:\n"
+        "  - {name: W, open: 00:00-24:00, budget: 10 MB per day}\n  - {name: X, open: 00:00-24:00}\n"
+    )
+    verdict = decide(message(push="send"), situation(text, window_budgets={"W": budget(10 * MB)}))
+    assert isinstance(verdict, Go)
+    assert verdict.opening is not None
+    assert verdict.opening.window.name == "X"

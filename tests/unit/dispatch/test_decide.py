@@ -253,3 +253,11 @@ def test_the_verdict_is_the_same_with_and_without_a_trace() -> None:
     for s in (situation(), situation(now="2026-11-24 19:00"), situation(mode="online")):
         for m in (message(), message(size=3 * MB), message(message_class="bulk"), message(held=True)):
             assert decide(m, s) == decide(m, s, [])
+
+
+def test_a_message_once_in_doubt_is_not_kept_from_its_next_opening_by_a_later_try() -> None:
+    s = situation(mode="online", opportunity_since=at("2026-11-24 11:59"))
+    hour_ago = message(tries=2, last_try=at("2026-11-24 11:00"), due=at("2026-11-24 13:00"), doubt=True)
+    assert isinstance(decide(hour_ago, s), Go)
+    just_now = message(tries=2, last_try=at("2026-11-24 11:55"), due=at("2026-11-24 13:00"), doubt=True)
+    assert waits(decide(just_now, s)).next_try == NextTry("time", at("2026-11-24 12:05"))
