@@ -29,6 +29,7 @@ class Removals:
         self._spool, self._reporter, self._clock, self._journal = spool, reporter, clock, journal
         self._undo_time = undo_time
         self._changed = asyncio.Event()
+        self._told: set[str] = set()  # their senders know, and that they have ended is not on disk yet
 
     def changed(self) -> None:
         self._changed.set()
@@ -72,6 +73,7 @@ class Removals:
             except GatewayError as exc:
                 self._journal.record(Alarm("spool", f"removals cannot be ended yet: {exc}"))
                 return min(wait or 60.0, 60.0)
+            self._told.difference_update(record.id for record in ended)
             for record in ended:
                 self._journal.record(RemovedItem(record.id, record.removal.by if record.removal else "?", final=True))
         return wait
@@ -86,6 +88,8 @@ class Removals:
         """The report to the sender, committed before the messages are let go: one for all that he is to be told of."""
         told: list[tuple[Record, list[RecipientRecord]]] = []
         for record in group:
+            if record.id in self._told:
+                continue
             concerned = [*record.pending, *record.untold] if record.removal and record.removal.tell_sender else []
             for recipient in record.pending if concerned else ():
                 recipient.standing, recipient.reply, recipient.relay = "failed", REMOVED_REPLY, None
@@ -103,6 +107,7 @@ class Removals:
             for recipient in concerned:
                 about = report if record.id in reported else None
                 self._journal.record(FailedTo(record.id, recipient.address, None, recipient.reply or "", about))
+        self._told.update(record.id for record, _ in told)
 
 
 def _groups(records: Sequence[Record]) -> list[list[Record]]:

@@ -66,6 +66,7 @@ class Settler:
         self._waiting: list[Settlement] = []
         self._wake, self._enough = asyncio.Event(), asyncio.Event()
         self._room = asyncio.Condition()
+        self._working: asyncio.Task[None] | None = None
         self.unsettled = 0
 
     def put(self, settlement: Settlement) -> None:
@@ -75,7 +76,7 @@ class Settler:
             self._enough.set()
 
     async def run(self) -> None:
-        """Work until cancelled; `drain` first, or what waits is lost to memory and becomes in doubt at the next start."""
+        """Work until cancelled; then `drain`, or what waits is lost to memory and becomes in doubt at the next start."""
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -85,13 +86,16 @@ class Settler:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(GATHER):
                         await self._enough.wait()
+            self._working = asyncio.create_task(self._work())
             try:
-                await self._work()
+                await asyncio.shield(self._working)  # a group is settled whole: what it holds is nowhere else
             except Exception as exc:  # top of the worker: one bad settlement must not stop the others
                 self._journal.record(Alarm("settling", f"a fault of the gateway: {type(exc).__name__}: {exc}"))
 
     async def drain(self) -> None:
-        """Settle all that waits now."""
+        """Settle all that waits now, and what `run` had begun when it was cancelled."""
+        if self._working is not None:
+            await asyncio.wait([self._working])
         await self._work()
 
     async def room_for_one(self, limit: int) -> None:
@@ -125,8 +129,10 @@ class Settler:
     async def _applied(self, settlement: Settlement) -> list[Event]:
         try:
             return await self._apply(settlement)
-        except ValueError as exc:  # outcomes that do not fit the record mark nobody; the message is tried again
-            self._journal.record(Alarm("settling", f"a fault of the gateway: {exc}"))
+        except Exception as exc:
+            # Outcomes that do not fit the record mark nobody, and the message is tried again. Whatever it was, the claim is
+            # settled with the others, as far as its record has been written to: one that leaked would wait for ever.
+            self._journal.record(Alarm("settling", f"a fault of the gateway: {type(exc).__name__}: {exc}"))
             return []
 
     async def _apply(self, settlement: Settlement) -> list[Event]:

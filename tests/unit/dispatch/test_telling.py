@@ -11,7 +11,7 @@ import pytest
 
 from gateway.dispatch import reports, telling
 from gateway.dispatch.removals import Removals
-from gateway.errors import SpoolFull
+from gateway.errors import SpoolError, SpoolFull
 from gateway.events import Alarm, DeliveredTo, FailedTo, Received, SetAside
 from gateway.mail.envelope import Recipient
 from gateway.mail.outcome import Deferred, Delivered, Failed, Reply
@@ -377,5 +377,24 @@ def test_many_are_told_in_rounds_so_that_their_records_are_not_in_memory_togethe
         await tell(house)
         assert [len((r.report_for or "").split()) for r, _ in await house.reports()] == [3, 3, 2]
         assert len(house.spool.entries) == 3
+
+    check(tmp_path, body)
+
+
+def test_a_removal_that_the_disk_does_not_let_end_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(house: Telling) -> None:
+        item = await house.hand_in()
+        await house.spool.remove([item], by="operator", tell_sender=True)
+        removals = Removals(house.spool, house.reporter, house.clock, house.journal, undo_time=0.0)
+
+        async def refused(ids: object) -> None:
+            raise SpoolError("Input/output error")
+
+        with monkeypatch.context() as disk:
+            disk.setattr(house.spool, "finish_removals", refused)
+            assert await removals.finish_due() == 60.0
+        await removals.finish_due()
+        assert not await house.spool.removed()
+        assert len(await house.reports()) == 1
 
     check(tmp_path, body)
