@@ -26,6 +26,9 @@ from gateway.spool.spool import Spool
 LINGER = 2.0
 """Seconds that an Online session over a permanent link waits for the next message before it says QUIT."""
 
+UNREADABLE = 60.0
+"""Seconds until a message that the disk did not give out is asked for again."""
+
 
 class SessionDirector:
     """`settings` are those in force: a reload sets them. `item_changed(id)` asks again about a message that was given back."""
@@ -80,6 +83,11 @@ class SessionDirector:
             if ways:
                 going[item] = together(ways, way)
         return going
+
+    def ask_later(self, item: str) -> None:
+        """The disk does not give this one out."""
+        self._waking.one_at(self._clock.now() + UNREADABLE, item)
+        self._waking.now()
 
     def linger(self, link: str) -> float:
         """Seconds that a session may wait for more mail."""

@@ -92,6 +92,10 @@ class Experience:
             self.troubles.waive(relay)
         self._met_another.clear()
 
+    def relay_changed(self) -> None:
+        """A session has ended with what a relay was before a reload: nothing is learnt from it, and its mail is asked again."""
+        self._reconsider()
+
     # -- relays -------------------------------------------------------------------------------------------------
 
     def session_over(self, lane: Lane, feed: LaneFeed, end: SessionEnd) -> None:

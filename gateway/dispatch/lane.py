@@ -158,16 +158,18 @@ class LaneFeed:
         charge: Callable[[int, Go], None],
         conversations: Conversations | None = None,
         most_ahead: int = MOST_AHEAD,
+        unreadable: Callable[[str], None] = lambda item: None,
     ) -> None:
         """`charge(size, go)`: so much is about to be sent this way. `most_ahead`: 1 where a budget has to be asked each time.
 
-        `succeeded()`: a message was delivered. `broken(id)`: the line broke in this one; what to say if it often does."""
+        `succeeded()`: a message was delivered. `broken(id)`: the line broke in this one; what to say if it often does.
+        `unreadable(id)`: the disk does not give this one out; it is not in the lane any more."""
         self._succeeded, self._broken, self._charge = succeeded, broken, charge
         self._lane, self._spool, self._settler = lane, spool, settler
         self._clock, self._journal, self._recheck = clock, journal, recheck
         self._linger, self._opportunity = linger, opportunity
         self._sending, self.record = sending, record
-        self._conversations = conversations
+        self._conversations, self._unreadable = conversations, unreadable
         self._taken: dict[str, tuple[Claim, Go]] = {}
         self._ahead: deque[_Ahead] = deque()  # claimed, and not handed to the courier yet
         self._ahead_since = float("-inf")
@@ -261,6 +263,7 @@ class LaneFeed:
             self._charge(-sizes[item], go)
             if not isinstance(claim, NoSuchItem | NotNow):  # these were removed, or are being removed, in the meantime
                 self._journal.record(Alarm("spool", f"{item} cannot be read: {claim}"))
+                self._unreadable(item)
 
     def _unwanted(self, claiming: asyncio.Future[list[Claim | GatewayError]]) -> None:
         if not claiming.cancelled() and claiming.exception() is None:

@@ -24,6 +24,7 @@ from gateway.dispatch.meter import Meter, used_octets
 from gateway.dispatch.order import Key
 from gateway.dispatch.retry import Opportunity
 from gateway.dispatch.settler import Settler
+from gateway.dispatch.way import inside_relay
 from gateway.errors import GatewayError
 from gateway.events import Alarm, HeldItem, Journal, SessionEnded
 from gateway.spool.record import Record, Route
@@ -63,6 +64,10 @@ class Director(Protocol):
         ...
 
     def item_changed(self, item: str) -> None: ...
+
+    def ask_later(self, item: str) -> None:
+        """It could not be read from the disk."""
+        ...
 
     def linger(self, link: str) -> float:
         """Seconds that a session may wait for more mail."""
@@ -121,7 +126,20 @@ class Sessions:
         lane = self._lanes.get(name)
         if lane is None or (lane.relay != go.relay and not lane.tasks):
             lane = self._lanes[name] = Lane(go.link, go.relay, route=go.route)
+        elif lane.relay != go.relay:
+            self._leave_behind(lane)
+            return
         lane.offer(key, item)
+
+    def _leave_behind(self, lane: Lane) -> None:
+        """A reload has changed its relay: what is in flight finishes, and what waits is asked again after that."""
+        lane.stop.set()
+        if not any((row.link, row.relay) == (lane.link, lane.relay.name) for row in self.sending.values()):
+            lane.cut_off()
+
+    def _is_left_behind(self, lane: Lane) -> bool:
+        settings = self._director.settings
+        return not lane.relay.direct and lane.relay not in (*settings.relays, inside_relay(settings))
 
     def waiting(self) -> set[str]:
         """Messages that a session will take, or is sending."""
@@ -247,6 +265,7 @@ class Sessions:
             lambda size, go: self._meter.taken(metered, size, _payer(go)),
             self.conversations,
             1 if self._meter.has_budget(lane.link) else MOST_AHEAD,
+            self._director.ask_later,
         )
         interface = next((k.interface for k in self._director.settings.links if k.name == lane.link), "default")
         try:
@@ -311,7 +330,10 @@ class Sessions:
             )
         )
         left = set(lane.offered)
-        if not self._stopping and not lane.cut:
+        if self._is_left_behind(lane):
+            lane.clear()
+            self._experience.relay_changed()
+        elif not self._stopping and not lane.cut:
             shown = _with_loop(lane, end)
             if shown.why == "damaged":
                 self._spawn(self._hold(feed.put_off, shown.text))

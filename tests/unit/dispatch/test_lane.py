@@ -12,7 +12,10 @@ import pytest
 from gateway.clock import SystemClock
 from gateway.config.settings import BudgetSettings, LinkSettings
 from gateway.courier.contract import Feed, SessionEnd
+from gateway.dispatch import director
 from gateway.dispatch.lane import MOST_ASKED
+from gateway.errors import SpoolError
+from gateway.events import Alarm
 from gateway.spool.claims import Claim
 from tests.support.house import DONE, LATER, OFFERS, TAKEN, FakeCourier, House, take_all
 
@@ -163,5 +166,27 @@ def test_what_was_to_be_charged_and_is_not_claimed_is_not_charged(tmp_path: Path
             house.run()
             await house.until(lambda: used)
             assert used == [0]
+
+    asyncio.run(check())
+
+
+def test_what_the_disk_does_not_give_out_is_asked_for_again_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(director, "UNREADABLE", 0.05)
+
+    async def check() -> None:
+        async with House(tmp_path, FakeCourier(take_all)) as house:
+            await house.message("on a bad sector")
+            claim_some = house.spool.claim_some
+
+            async def refused(ids: list[str]) -> list[Exception]:
+                house.spool.claim_some = claim_some  # type: ignore[method-assign]
+                return [SpoolError("Input/output error") for _ in ids]
+
+            house.spool.claim_some = refused  # type: ignore[assignment,method-assign]
+            house.run()
+            await house.until(lambda: not house.spool.entries)
+            assert [event.what for event in house.events if isinstance(event, Alarm)]
 
     asyncio.run(check())

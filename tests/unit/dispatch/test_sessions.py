@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from gateway.config.rules import ScheduleFile
+from gateway.config.settings import RelaySettings
 from gateway.courier.contract import Feed, SessionEnd
 from gateway.dispatch.facts import Wait
 from gateway.events import Alarm, HeldItem, ModeChanged
-from gateway.mail.outcome import Deferred, Reply
-from tests.support.house import DONE, OFFERS, TAKEN, FakeCourier, House, take_all
+from gateway.mail.outcome import Deferred, Interrupted, Reply
+from tests.support.house import DONE, ISP, OFFERS, TAKEN, FakeCourier, House, take_all
 
 
 def test_one_session_takes_the_whole_queue(tmp_path: Path) -> None:
@@ -135,5 +139,59 @@ def test_c26_what_comes_straight_back_is_held_and_its_relay_gets_nothing_more(tm
             assert house.spool.entries[second].tries == 0
             assert not house.dispatcher.sessions.looped(second)
             assert house.courier.started == 1
+
+    asyncio.run(check())
+
+
+def test_a_relay_that_a_reload_has_changed_gets_its_mail_by_a_new_session_and_no_blame_for_the_old_one(
+    tmp_path: Path,
+) -> None:
+    hosts: list[str] = []
+
+    async def script(number: int, feed: Feed) -> SessionEnd:
+        if number == 1:
+            await asyncio.sleep(3600)  # it connects to a host that is no more
+        return await take_all(number, feed)
+
+    class Noted(FakeCourier):
+        async def __call__(self, relay: RelaySettings, feed: Feed, **how: Any) -> SessionEnd:
+            hosts.append(relay.host)
+            return await super().__call__(relay, feed, **how)
+
+    async def check() -> None:
+        async with House(tmp_path, Noted(script)) as house:
+            await house.message("one")
+            house.run()
+            await house.until(lambda: house.courier.running)
+            moved = replace(house.settings, relays=(replace(ISP, host="127.0.0.9"),))
+            house.dispatcher.replace(moved, ScheduleFile())
+            await house.until(lambda: not house.spool.entries)
+            assert hosts == ["127.0.0.1", "127.0.0.9"]
+
+    asyncio.run(check())
+
+
+def test_what_fails_with_the_old_settings_of_a_relay_says_nothing_against_the_new_ones(tmp_path: Path) -> None:
+    reloaded = asyncio.Event()
+
+    async def script(number: int, feed: Feed) -> SessionEnd:
+        if number > 1:
+            return await take_all(number, feed)
+        shipment = await feed.take(OFFERS)
+        assert shipment is not None
+        await reloaded.wait()
+        feed.settle(shipment.id, [Interrupted("no answer")])
+        return SessionEnd("unreachable", "no answer")
+
+    async def check() -> None:
+        async with House(tmp_path, FakeCourier(script)) as house:
+            await house.message("one")
+            house.run()
+            await house.until(lambda: house.dispatcher.sessions.sending)
+            house.dispatcher.replace(replace(house.settings, relays=(replace(ISP, tls="required"),)), ScheduleFile())
+            await house.dispatcher.settled()
+            reloaded.set()
+            await house.until(lambda: not house.spool.entries)
+            assert not house.dispatcher.experience.troubles.now
 
     asyncio.run(check())
