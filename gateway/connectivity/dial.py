@@ -20,7 +20,7 @@ from gateway.clock import Clock
 from gateway.config.settings import DialSettings, LinkSettings
 from gateway.connectivity.command import CannotRun, Command
 from gateway.connectivity.periods import period_of, turn
-from gateway.errors import NotNow
+from gateway.errors import NotNow, SpoolError, SpoolFull
 from gateway.events import Alarm, Dialled, Journal
 
 STATE = "dial"
@@ -63,8 +63,8 @@ class DialWaits:
 class Dialler:
     """All dialled links. `is_up(link)` asks the monitor; call `link_changed` whenever its answer may have changed.
 
-    `save(octets)` writes the state durably: it is awaited before a line is raised, so that a crash at any moment leaves word
-    that there may be something to hang up. `clock_is_set` says whether days can be told apart.
+    `save(octets)` writes the state durably (SpoolError): it is awaited before a line is raised, so that a crash at any moment
+    leaves word that there may be something to hang up. `clock_is_set` says whether days can be told apart.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class Dialler:
             calls.count += 1
             self._dials[name] += 1
             calls.raised, calls.down, calls.interface = True, dial.down, self._links[name].interface
-            await self._save(encode(self._calls))
+            await self._note_call(name, calls)
             self._journal.record(Dialled(name, "dialling"))
             try:
                 await self._call(name, dial)
@@ -164,6 +164,18 @@ class Dialler:
                 await asyncio.shield(self._put_down(name))
                 raise
             self._journal.record(Dialled(name, "up"))
+
+    async def _note_call(self, name: str, calls: Calls) -> None:
+        """On disk, before the command runs. A disk that is merely full still lets mail go, so the line is called all the same
+        (P10): else the mail that fills it would never leave. Raises SpoolError; then there was no call."""
+        try:
+            await self._save(encode(self._calls))
+        except SpoolFull as exc:
+            self._journal.record(Alarm(name, f"is called, and a crash would leave it up: that cannot be noted ({exc})"))
+        except SpoolError:
+            calls.raised, calls.count = False, calls.count - 1
+            self._dials[name] -= 1
+            raise
 
     async def hang_up(self, name: str, why: str) -> None:
         """Put down what we raised; nothing if we did not. Never raises for what a command does."""

@@ -15,7 +15,7 @@ import pytest
 
 from gateway.config.settings import DialSettings, LinkSettings
 from gateway.connectivity.dial import Dialler, DialWaits, decode
-from gateway.errors import NotNow
+from gateway.errors import NotNow, SpoolError, SpoolFull
 from gateway.events import Alarm, Dialled, Event, Journal
 from tests.support.clock import FakeClock
 
@@ -32,6 +32,7 @@ class Modem:
         self.clock = FakeClock()
         self.events: list[Event] = []
         self.saved: bytes | None = None
+        self.trouble: SpoolError | None = None
         self.clock_is_set = True
 
     def link(self, up: str, down: str = "", within: float = 3.0, at_most: int | None = None) -> LinkSettings:
@@ -62,6 +63,8 @@ class Modem:
         )
 
     async def save(self, octets: bytes) -> None:
+        if self.trouble is not None:
+            raise self.trouble
         self.saved = octets
 
     @property
@@ -324,6 +327,26 @@ def test_word_that_it_may_be_raised_is_on_disk_before_the_command_runs(modem: Mo
         await dialler.raise_line("modem")
         assert found == [False]
         await dialler.hang_up("modem", "done")
+
+    run(dialler, body)
+
+
+def test_a_full_disk_does_not_keep_a_line_from_being_called_and_a_broken_one_costs_no_call(modem: Modem) -> None:
+    dialler = modem.dialler(modem.link(modem.script("touch $LINE"), at_most=2))
+
+    async def body() -> None:
+        modem.trouble = SpoolError("read only")
+        with pytest.raises(SpoolError):
+            await dialler.raise_line("modem")
+        assert (modem.times_called, dialler.calls_left("modem"), dialler.raised) == (0, 2, ())
+        assert dialler.take_dials("modem") == 0
+        modem.trouble = SpoolFull("full")
+        await dialler.raise_line("modem")
+        assert (modem.times_called, dialler.calls_left("modem")) == (1, 1)
+        assert "a crash would leave it up" in modem.alarms[0]
+        modem.trouble = None
+        await dialler.hang_up("modem", "done")
+        assert not modem.line.exists()
 
     run(dialler, body)
 
