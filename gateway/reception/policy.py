@@ -6,6 +6,7 @@ What is not expressly allowed is refused, so that a mistake in the configuration
 from __future__ import annotations
 
 import ipaddress
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -74,11 +75,13 @@ def judge_recipient(path: Path, standing: Standing, domains: frozenset[str]) -> 
     """The refusal of this recipient, or None. `domains`: `accept.domains`, folded to lower case.
 
     The address is judged exactly as it will be sent on: for those who may not relay anywhere a route, a `%`, a `!` or
-    an `@` in the local part is another way to write somebody else's address, whatever its domain says.
+    an `@` in the local part is another way to write somebody else's address, whatever its domain says; and so is a letter that a
+    server further on may take for one of these signs (a full-width `@`).
     """
     if standing.may_relay:
         return None
-    if path.routed or not path.domain or any(sign in path.local for sign in "%!@"):
+    local = path.local if path.local.isascii() else unicodedata.normalize("NFKC", path.local)
+    if path.routed or not path.domain or any(sign in local for sign in "%!@"):
         return replies.RELAY_DENIED
     if fold_domain(path.domain) not in domains:
         return replies.RELAY_DENIED

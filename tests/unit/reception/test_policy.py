@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import replace
 
 import pytest
 
@@ -69,6 +70,16 @@ def test_no_address_lies_in_no_network() -> None:
     assert not policy.is_within((), ipaddress.ip_address("127.0.0.1"))
     assert not policy.is_within(everywhere, ipaddress.ip_address("::1"))
     assert policy.is_within(everywhere, ipaddress.ip_address("192.0.2.1"))
+
+
+@pytest.mark.parametrize("sign", "%!@\uff05\uff01\uff20\ufe6a\ufe57\ufe6b")
+def test_a_stranger_writes_no_sign_of_a_route_into_a_local_part_in_any_width(sign: str) -> None:
+    path = replace(read_path("<user@hq.example>")[0], local=f"user{sign}out.example")
+    inbound = frozenset({"hq.example"})
+    assert policy.judge_recipient(path, Standing(), inbound) == replies.RELAY_DENIED
+    assert policy.judge_recipient(path, Standing(listed=True), inbound) is None
+    umlaut = read_path("<j\u00fcrgen@hq.example>")[0]
+    assert policy.judge_recipient(umlaut, Standing(), inbound) is None
 
 
 def test_an_ipv6_stranger_is_counted_by_his_network() -> None:
