@@ -75,8 +75,8 @@ def judge_recipient(path: Path, standing: Standing, domains: frozenset[str]) -> 
     """The refusal of this recipient, or None. `domains`: `accept.domains`, folded to lower case.
 
     The address is judged exactly as it will be sent on: for those who may not relay anywhere a route, a `%`, a `!` or
-    an `@` in the local part is another way to write somebody else's address, whatever its domain says; and so is a letter that a
-    server further on may take for one of these signs (a full-width `@`).
+    an `@` in the local part is another way to write somebody else's address, whatever its domain says; and so is a letter that
+    a server further on may take for one of these signs (a full-width `@`).
     """
     if standing.may_relay:
         return None
