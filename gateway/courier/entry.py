@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn, cast
 
@@ -20,6 +21,7 @@ from gateway.courier.contract import Timers, Why
 from gateway.courier.memory import DISTRUST, DISTRUST_OF_A_CUT, RelayMemory
 from gateway.courier.secret import NoPassword, read_password
 from gateway.courier.tls import TlsFailed, check_pin, context_for, failure_in_words
+from gateway.courier.watch import Watch, probe_of
 from gateway.courier.wire import Wire
 from gateway.mail.outcome import Reply, clean_reply_text
 
@@ -57,6 +59,7 @@ class Door:
         self.memory = memory
         self.timers = timers
         self.wire: Wire | None = None
+        self._watch: Watch | None = None
         self._hostname = hostname
         self._interface = interface
         self._credentials = credentials
@@ -73,11 +76,12 @@ class Door:
             assert wire is not None
             if self.relay.tls == "implicit":
                 check_pin(self.relay, _ssl_of(wire))
-            offers = await self._introduce(client, wire)
-            if self._wants_tls and self.relay.tls != "implicit":
-                offers = await self._encrypt(client, wire, offers)
-            if password is not None:
-                await self._sign_in(client, wire, offers, password)
+            with self._watched(wire):
+                offers = await self._introduce(client, wire)
+                if self._wants_tls and self.relay.tls != "implicit":
+                    offers = await self._encrypt(client, wire, offers)
+                if password is not None:
+                    await self._sign_in(client, wire, offers, password)
             return wire, offers
         except TlsFailed as exc:
             self._close()
@@ -85,6 +89,24 @@ class Door:
         except BaseException:
             self._close()
             raise
+
+    def suspect(self) -> None:
+        """A link changed: find out whether the connection survived it, rather than wait minutes for an answer."""
+        if self._watch is not None:
+            self._watch.suspect()
+
+    @contextlib.contextmanager
+    def _watched(self, wire: Wire) -> Iterator[None]:
+        timers = self.timers  # each command has its own; the longest of them is only a backstop here
+        longest = max(timers.ehlo, timers.tls, timers.auth)
+        probe = probe_of(wire, self._interface, timers.connect)
+        self._watch = watch = Watch(wire, timers, lambda: longest, probe)
+        watch.start()
+        try:
+            yield
+        finally:
+            self._watch = None
+            watch.stop()
 
     def _close(self) -> None:
         if self.wire is not None:
@@ -185,8 +207,8 @@ class Door:
         except (OSError, aiosmtplib.SMTPException) as exc:
             if wire.is_nonsense:
                 raise TlsFailed(wire.lost or "") from exc
-            text = failure_in_words(exc)
-            if self.relay.tls == "opportunistic":
+            text = wire.lost or failure_in_words(exc)
+            if self.relay.tls == "opportunistic" and not wire.line_works:
                 # What was cut or silent may have been the line; that is held against the relay for a few tries only.
                 seconds = DISTRUST if isinstance(exc, ssl.SSLError) else DISTRUST_OF_A_CUT
                 self.memory.no_tls = asyncio.get_running_loop().time() + seconds

@@ -16,11 +16,9 @@ from gateway.courier.exchange import Exchange
 from gateway.courier.kernel import Traffic
 from gateway.courier.memory import RelayMemory
 from gateway.courier.tls import remember_session
-from gateway.courier.watch import Probe, try_connection
+from gateway.courier.watch import probe_of
 from gateway.courier.wire import Wire
 from gateway.mail.outcome import Reply
-
-_PROBE_LIMIT = 2.0
 
 _FAREWELL = 0.5
 """Seconds from the answer to QUIT to the relay's closing, which the same packet or the next brings."""
@@ -109,10 +107,11 @@ async def _behind(
     exchange: Exchange | None = None
     memory.open_sessions += 1
     try:
-        wire, offers = await door.enter()
+        with nudge.telling(door.suspect) if nudge is not None else contextlib.nullcontext():
+            wire, offers = await door.enter()
         if domain is not None:
             offers = dataclasses.replace(offers, peer=host)
-        exchange = Exchange(wire, feed, offers, memory, timers, stop, _probe_of(wire, interface, timers.connect))
+        exchange = Exchange(wire, feed, offers, memory, timers, stop, probe_of(wire, interface, timers.connect))
         with nudge.telling(exchange.suspect) if nudge is not None else contextlib.nullcontext():
             await exchange.run()
         exchange.learn()
@@ -190,15 +189,6 @@ def _judge_end(host: str, exchange: Exchange, wire: Wire) -> tuple[Why, str, Rep
             return "done", f"{host} {wire.lost} while there was nothing to send", None, False
         return "broken", f"{host} {wire.lost}", None, False
     return "done", f"{host} took {exchange.accepted} message{'' if exchange.accepted == 1 else 's'}", None, False
-
-
-def _probe_of(wire: Wire, interface: str | None, limit: float) -> Probe:
-    peer = wire.transport.get_extra_info("peername") if wire.transport is not None else None
-
-    async def probe() -> bool:
-        return peer is not None and await try_connection(peer, interface, min(limit, _PROBE_LIMIT), wire.count_aside)
-
-    return probe
 
 
 async def _quit(wire: Wire, limit: float) -> None:

@@ -23,6 +23,7 @@ from gateway.courier.wire import Wire
 _INTERVAL = 1.0
 _BETWEEN_TRIES = 0.5
 _UNKNOWN_BACKOFF = 8.0
+_PROBE_LIMIT = 2.0
 
 Probe = Callable[[], Awaitable[bool]]
 """Tries a connection to the relay's address and ends it; True if anything answered."""
@@ -141,6 +142,16 @@ class Watch:
             if self._shows_life(began):
                 return False
             await asyncio.sleep(_BETWEEN_TRIES)
+
+
+def probe_of(wire: Wire, interface: str | None, limit: float) -> Probe:
+    """Tries the address that the wire is connected to, for `limit` seconds or a little less."""
+    peer = wire.transport.get_extra_info("peername") if wire.transport is not None else None
+
+    async def probe() -> bool:
+        return peer is not None and await try_connection(peer, interface, min(limit, _PROBE_LIMIT), wire.count_aside)
+
+    return probe
 
 
 async def try_connection(

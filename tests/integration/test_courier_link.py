@@ -21,7 +21,7 @@ pytestmark = pytest.mark.lab
 
 NEW_NETWORK = 0x40000000  # CLONE_NEWNET
 BIG = b"Subject: x\r\n\r\n" + b"y" * 70 + b"\r\n" * 1_000_000
-PATIENT = dataclasses.replace(QUICK, block=20.0, final=20.0, mail=20.0, suspicion=0.5, silence=0.5)
+PATIENT = dataclasses.replace(QUICK, block=20.0, final=20.0, ehlo=20.0, mail=20.0, suspicion=0.5, silence=0.5)
 
 
 class Line(LinkLab):
@@ -80,6 +80,31 @@ def test_a_connection_that_the_cut_killed_is_given_up_when_the_line_is_back(line
     assert end.seconds < 10
     assert not relay.messages
     assert abs(line.offered() - end.segments_out) <= 4  # also those of the connections by which it was found out
+
+
+@pytest.mark.parametrize("line", ["drop"], indirect=True)
+def test_a_connection_that_the_cut_killed_before_the_first_message_is_given_up_as_soon(line: Line) -> None:
+    """Nothing of ours is unacknowledged, and the answer to EHLO, for which one waits for minutes, never comes."""
+
+    async def go() -> Any:
+        with line.inside("hq"):
+            asked, relay = asyncio.Event(), Relay({"EHLO": lambda _: (asked.set(), SILENCE)[1]}, host="10.77.0.2")
+            await relay.__aenter__()
+        nudge = Nudge()
+        with line.inside("branch"):
+            task = asyncio.create_task(send(relay, shipment("m0"), timers=PATIENT, nudge=nudge))
+            await asked.wait()
+            await asyncio.to_thread(line.ask, "set", "--down", "--for", "0.5s")
+            await asyncio.sleep(0.6)
+            nudge.poke()
+            end, feed = await task
+        await relay.__aexit__(None, None, None)
+        return end, feed
+
+    end, feed = asyncio.run(go())
+
+    assert (end.why, end.line_works, feed.taken) == ("broken", True, 0)
+    assert end.seconds < 10
 
 
 @pytest.mark.parametrize("line", ["keep"], indirect=True)
