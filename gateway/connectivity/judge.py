@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.connectivity.kernel import Kernel, KernelFacts
+from gateway.connectivity.kernel import ANYWHERE, Kernel, KernelFacts
 
 DEFAULT = "default"
 """The `interface:` of a link that is up when the kernel has a route to the relay."""
@@ -27,10 +27,13 @@ class Line:
         return self.carrier and self.has_route
 
 
-def judge_line(interface: str, hosts: Sequence[str], facts: KernelFacts, kernel: Kernel) -> Line:
-    """`hosts`: of the relays that this link may use, in order, as configured."""
+def judge_line(
+    interface: str, hosts: Sequence[str], facts: KernelFacts, kernel: Kernel, others: Mapping[str, str] | None = None
+) -> Line:
+    """`hosts`: of the relays that this link may use, in order, as configured. `others`: interfaces that are no way for a link
+    over the default route, since they are lines that cost; and by the name of which link."""
     if interface == DEFAULT:
-        return _default(hosts, facts, kernel)
+        return _default(hosts, facts, kernel, others or {})
     found = facts.interfaces.get(interface)
     if found is None:
         return Line(False, False, f"there is no interface {interface}")
@@ -45,16 +48,28 @@ def judge_line(interface: str, hosts: Sequence[str], facts: KernelFacts, kernel:
     return Line(True, leads_out, why, found.addresses, interface)
 
 
-def _default(hosts: Sequence[str], facts: KernelFacts, kernel: Kernel) -> Line:
-    """Up by the way to a relay whose address is known; to a name by a default route, since a look-up would be a packet."""
+def _default(hosts: Sequence[str], facts: KernelFacts, kernel: Kernel, others: Mapping[str, str]) -> Line:
+    """Up by the way to a relay whose address is known; to a name by a default route, since a look-up would be a packet.
+
+    While a modem is connected its pppd has often moved the default route to it. It is the modem's line then, and not this one:
+    else the call for a window would make the gateway Online, and probes would go over it.
+    """
+    taken: list[str] = []  # interfaces of other links
     dark: list[str] = []  # interfaces that routes lead to and that have no carrier
     for host in hosts or ("",):
         addresses = _addresses(host, kernel)
         ways = {kernel.route(address) for address in addresses} if addresses else set(facts.default_routes)
+        if not addresses and len(ways) > 1 and (preferred := kernel.route(ANYWHERE)) in others:
+            ways = {preferred}
         for way in sorted(way for way in ways if way is not None):
+            if way in others:
+                taken.append(way)
+                continue
             if facts.has_carrier(way):
                 return Line(True, True, f"there is a route over {way}", facts.interfaces[way].addresses, way)
             dark.append(way)
+    if taken:
+        return Line(True, False, f"the route leads over {taken[0]}, the line of {others[taken[0]]}", device=taken[0])
     if dark:
         return Line(False, True, f"{dark[0]} has no carrier", device=dark[0])
     return Line(True, False, f"no route to {hosts[0]}" if hosts else "no route")

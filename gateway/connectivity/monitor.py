@@ -212,8 +212,19 @@ class Monitor:
     def _look(self) -> bool:
         try:
             facts = self._kernel.facts()
+            costly = {
+                watch.settings.interface: name
+                for name, watch in self._watches.items()
+                if watch.kind != "permanent" and watch.settings.interface != DEFAULT
+            }
             lines = [
-                judge_line(watch.settings.interface, [relay.host for relay in watch.relays], facts, self._kernel)
+                judge_line(
+                    watch.settings.interface,
+                    [relay.host for relay in watch.relays],
+                    facts,
+                    self._kernel,
+                    costly if watch.settings.kind == "permanent" else None,
+                )
                 for watch in self._watches.values()
             ]
         except OSError as exc:  # no descriptor is left: what was known last stands until the next word

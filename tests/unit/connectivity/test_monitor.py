@@ -545,6 +545,29 @@ def test_a_hook_on_an_interface_of_no_link_concerns_nobody() -> None:
     assert office.state.usable
 
 
+def test_a_default_route_over_the_modem_is_the_modems_line_and_not_that_of_the_permanent_link() -> None:
+    default, modem = LinkSettings(probe=60.0), LinkSettings("modem", "ppp0", "dialled")
+    for host in ("192.0.2.25", "relay.example"):
+        office = Office(default, modem, relays=(RelaySettings("hq", host),))
+
+        async def body(office: Office = office) -> None:
+            await until(lambda: office.state.usable)
+            office.kernel.default_route("eth0", False)
+            assert not office.state.up
+            asked = len(office.asked)
+            office.kernel.add("ppp0", "10.0.0.2")
+            assert (office.state.up, office.monitor.states[1].up) == (False, True)
+            assert office.state.why == "the route leads over ppp0, the line of modem"
+            office.monitor.link_event("ppp0", "up")
+            for _ in range(50):
+                await asyncio.sleep(0)
+            assert len(office.asked) == asked
+            office.kernel.add("aaa0", "192.168.9.2")  # which the kernel prefers
+            assert office.state.up
+
+        run(office, body)
+
+
 def test_a_hook_on_the_interface_of_the_default_route_concerns_a_link_over_it() -> None:
     office = Office(LinkSettings())
     assert office.monitor.link_event("docker0", "down") == ()
