@@ -110,10 +110,14 @@ def exchangers_to_ask(domain: str, found: Exchangers, own: Own) -> tuple[Exchang
     """
     if isinstance(found, Silence) or (isinstance(found, Nothing) and not found.exists):
         return ()
+    return _named(domain, found, own)[:MAX_EXCHANGERS]
+
+
+def _named(domain: str, found: tuple[Exchanger, ...] | Nothing, own: Own) -> tuple[Exchanger, ...]:
     named = (Exchanger(0, domain),) if isinstance(found, Nothing) else found
     best = sorted((e for e in named if e.host != NULL), key=lambda e: e.preference)
     ours = min((e.preference for e in best if fold_domain(e.host) in own.names), default=None)
-    return tuple(e for e in best if ours is None or e.preference < ours)[:MAX_EXCHANGERS]
+    return tuple(e for e in best if ours is None or e.preference < ours)
 
 
 def direction(
@@ -143,7 +147,11 @@ def direction(
         hosts = tuple(e for e in hosts if e.preference < min(at_us))
         if not hosts:
             return Ours(f"mail for {domain} would come back to us: its best MX has an address of this machine")
-    return _targets(domain, _mixed(hosts, shuffle), addresses, usable or _is_usable)
+    way = _targets(domain, _mixed(hosts, shuffle), addresses, usable or _is_usable)
+    if isinstance(way, Undeliverable) and len(_named(domain, found, own)) > MAX_EXCHANGERS:
+        # Those that nobody was asked about may have an address: our bound ends nobody's mail.
+        return NotNow(f"none of the first {MAX_EXCHANGERS} servers for mail of {domain} has a usable address")
+    return way
 
 
 def _targets(

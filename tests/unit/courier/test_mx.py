@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import pytest
 
 from gateway.courier.mx import (
+    MAX_EXCHANGERS,
     MAX_TARGETS,
     NULL,
     Addresses,
@@ -137,6 +138,14 @@ def test_of_many_addresses_a_few_are_tried_and_the_next_host_has_its_turn() -> N
     found = find((FIRST, SECOND), {"a.example": many, "b.example": many})
     assert isinstance(found, Targets)
     assert [len(target.addresses) for target in found.hosts] == [MAX_TARGETS - 2, 2]
+
+
+def test_hosts_that_nobody_was_asked_about_are_no_reason_to_give_up_a_domain() -> None:
+    many = tuple(Exchanger(n, f"h{n}.example") for n in range(MAX_EXCHANGERS + 1))
+    nowhere = {exchanger.host: NOWHERE for exchanger in many}
+
+    assert isinstance(find(many, nowhere), NotNow)
+    assert isinstance(find(many[:-1], nowhere), Undeliverable)
 
 
 def test_dnspython_is_loaded_only_where_mail_is_delivered_directly() -> None:
