@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 
 _CHUNK = re.compile(r"([0-9]{1,20})(?: +(LAST))?", re.IGNORECASE | re.ASCII)
 
+MAX_STRANGERS_RECIPIENTS = 128 * 1024
+"""Octets of recipients, with their ORCPT, that a message of one who may not relay can make us keep: 170 of the longest there
+are. Five hundred connections with a thousand such each would be a board's whole memory (P12)."""
+
+MAX_BEYOND = 10_000
+"""Recipients beyond the limit that are still answered; then the connection ends."""
+
 
 class Session(Conversation):
     """One client, from its greeting to its end."""
@@ -43,6 +50,7 @@ class Session(Conversation):
         self._pace: Pace | None = None  # of the chunks of BDAT: many small ones are no way around the minimum rate
         self.is_taking = False
         self._has_refused_recipients = False
+        self._kept = self._beyond = 0
 
     async def end(self) -> None:
         await self.forget()
@@ -54,6 +62,7 @@ class Session(Conversation):
     async def forget(self) -> None:
         self.mail = self._pace = None
         self.recipients = []
+        self._kept = self._beyond = 0
         self._has_refused_recipients = False
         intake, self.intake = self.intake, None
         if intake is not None:
@@ -106,6 +115,9 @@ class Session(Conversation):
             return
         self._has_refused_recipients = self.mail is not None
         if refusal == replies.TOO_MANY_RECIPIENTS:
+            self._beyond += 1
+            if self._beyond > MAX_BEYOND:
+                raise Hangup(replies.TOO_MANY_COMMANDS)
             self.reply(refusal)  # no mistake of the client's: it sends the rest in another transaction
         else:
             reverse_path = self.mail.path.address if self.mail is not None else None
@@ -128,6 +140,11 @@ class Session(Conversation):
             return refusal
         if len(self.recipients) >= self.rules.accept.max_recipients:
             return replies.TOO_MANY_RECIPIENTS
+        if not self.standing.may_relay:
+            octets = len(asked.path.address) + len(asked.orcpt or "")
+            if self._kept + octets > MAX_STRANGERS_RECIPIENTS:
+                return replies.TOO_MANY_RECIPIENTS
+            self._kept += octets
         self.recipients.append(Recipient(asked.path.address, asked.notify, asked.orcpt))
         return None
 

@@ -440,6 +440,26 @@ def test_s57_of_5000_recipients_the_first_thousand_stand() -> None:
     asyncio.run(body())
 
 
+def test_s57_what_a_strangers_recipients_make_us_keep_is_bounded_and_so_are_those_beyond() -> None:
+    async def body() -> None:
+        async with open_door(stranger_settings(domains=("hq.example",))) as door:
+            client = await greeted(door)
+            await client.say("MAIL FROM:<a@b.c>")
+            command = b"RCPT TO:<u@hq.example> ORCPT=rfc822;" + b"x" * 480 + b"\r\n"
+            codes: list[int] = []
+            while 421 not in codes:
+                await client.send(command * 100)
+                for _ in range(100):
+                    if 421 not in codes:
+                        codes.append((await client.answer()).code)
+            taken = codes.count(250)
+            assert 100 <= taken < 300  # RFC 5321 4.5.3.1.8
+            assert codes.count(452) == 10_000
+            assert codes[-1] == 421
+
+    asyncio.run(body())
+
+
 @pytest.mark.parametrize(("command", "allowed"), [("NOOP", 99), ("RSET", 100), ("NONSENSE", 10)])
 def test_s58_small_talk_without_a_message_ends_in_421(command: str, allowed: int) -> None:
     async def body() -> None:
