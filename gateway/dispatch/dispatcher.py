@@ -145,7 +145,7 @@ class Dispatcher:
             on_change=self.reconsider,
             on_over=self.wishes.call_over,
         )
-        self._conditions = Conditions()
+        self._conditions = Conditions(clock)
         self.director = SessionDirector(
             settings,
             spool,
@@ -355,7 +355,8 @@ class Dispatcher:
         may_need_the_line = self._waking.items or self._settler.unsettled or self.teller.is_about_to_tell
         if not self._waking.has_all and not may_need_the_line:
             self.calls.hang_up_idle(self.sessions.is_busy)
-        self._waking.arm(self.timetable.orders.mode_until)
+        moments = (self.timetable.orders.mode_until, self._conditions.again_at)
+        self._waking.arm(min((moment for moment in moments if moment is not None), default=None))
 
     def _waiting(self) -> Iterator[MessageFacts]:
         return (self.facts(entry) for entry in self._spool.entries.values() if entry.outside and not entry.claimed)

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.dispatch.conditions import Conditions, is_met
+from gateway.dispatch.conditions import REST, Conditions, is_met
+from gateway.dispatch.facts import MessageFacts
+from gateway.mail.envelope import Class
+from tests.support.clock import FakeClock
 from tests.support.situations import at, message, situation
 
 NOON = at("2026-11-24 12:00")
@@ -41,7 +44,7 @@ def test_nothing_waiting_meets_no_condition() -> None:
 def test_once_true_it_holds_to_the_end_of_the_session() -> None:
     text = "timezone: UTC\nwindows:\n  - {name: W, open: '00:00-24:00', only_if: urgent waiting}\n"
     opening = situation(text).open[0].opening
-    conditions = Conditions()
+    conditions = Conditions(FakeClock())
     conditions.judge([opening], lambda: [message(message_class="urgent")], NOON)
     assert conditions.met(opening)
     conditions.judge([opening], lambda: [message()], NOON)
@@ -55,3 +58,29 @@ def test_a_long_queue_is_looked_at_only_until_the_condition_is_met() -> None:
     queue = (message(id=f"{n:011d}") for n in range(1000))
     assert is_met(window("more than 20 messages"), queue, NOON)  # type: ignore[arg-type]  # see window()
     assert len(list(queue)) > 900
+
+
+def test_a_long_queue_looked_at_in_vain_is_left_alone_for_a_while_unless_an_opening_begins() -> None:
+    text = "timezone: UTC\nwindows:\n  - {name: W, open: '00:00-24:00', only_if: urgent waiting}\n"
+    both = text + "  - {name: X, open: '00:00-24:00', only_if: urgent waiting}\n"
+    first, second = [state.opening for state in situation(both).open]
+    clock = FakeClock(NOON)
+    conditions = Conditions(clock)
+    looks = 0
+
+    def queue(message_class: Class = "normal") -> list[MessageFacts]:
+        nonlocal looks
+        looks += 1
+        clock.advance(0.5)
+        return [message(message_class=message_class)]
+
+    conditions.judge([first], queue, clock.now())
+    assert (looks, conditions.again_at) == (1, None)
+    conditions.judge([first], queue, clock.now())
+    assert (looks, conditions.again_at) == (1, clock.now() + 0.5 * REST)
+    conditions.judge([first, second], queue, clock.now())
+    assert looks == 3
+    clock.advance(REST)
+    assert conditions.judge([first, second], lambda: queue("urgent"), clock.now())
+    assert conditions.met(first)
+    assert conditions.again_at is None
