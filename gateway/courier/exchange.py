@@ -278,9 +278,8 @@ class Exchange:
     def _end_transaction(self, transaction: Transaction, *, complete: bool) -> None:
         parcel = transaction.parcel
         lost = self._wire.lost
-        heard = getattr(self._feed, "heard", None)  # not every feed wants to know what was said
-        if heard is not None and (transaction.mail is not None or lost is not None) and went_wrong(transaction):
-            heard(parcel.shipment.id, dialogue(transaction, self._offers, chunks=self._chunks, lost=lost))
+        if (transaction.mail is not None or lost is not None) and went_wrong(transaction):
+            self._tell(transaction, lost)
         verdict = judge(
             transaction.facts(
                 complete=complete,
@@ -312,6 +311,17 @@ class Exchange:
             self._taker.lay_ready(parcel)
         else:
             self._settling.end(parcel)
+
+    def _tell(self, transaction: Transaction, lost: str | None) -> None:
+        """What was said, to a feed that wants to know; whatever comes of that, the message is settled."""
+        heard = getattr(self._feed, "heard", None)
+        if heard is not None:
+            id = transaction.parcel.shipment.id
+            try:
+                heard(id, dialogue(transaction, self._offers, chunks=self._chunks, lost=lost))
+            except Exception as exc:  # the caller's trouble ends the session, not the program
+                self._cannot_take(f"what was said of {id} cannot be kept ({exc})")
+                self._taker.end()
 
     def _heed(self, outcomes: Sequence[Outcome]) -> None:
         """A relay that says again and again that we are too fast gets no more in this session: no storm (CASES C29)."""

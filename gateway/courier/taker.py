@@ -114,8 +114,8 @@ class Taker:
         transaction = Transaction(parcel, indices[: max(1, most)])
         transaction.cost = min(parcel.shipment.content.size, BLOCK)
         self._unanswered += transaction.cost
+        self.ready.append(transaction)  # first: should the feed fail now, it is settled with the rest
         self._feed.progress(parcel.shipment.id, "waiting", 0)
-        self.ready.append(transaction)
         self._work.set()
 
     def release(self, transaction: Transaction) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.config.settings import RelaySettings
-from gateway.courier import RelayMemory, Timers, run_session
+from gateway.courier import Phase, RelayMemory, Timers, run_session
 from gateway.mail.envelope import Recipient
 from gateway.mail.outcome import MAX_REPLY_OCTETS, Deferred, Delivered, Failed, Interrupted, Unconfirmed
 from tests.support.relay import HANG_UP, RESET, SILENCE, Relay, Say
@@ -577,6 +577,30 @@ def test_a_feed_that_fails_ends_the_session_and_the_rest_is_settled() -> None:
     assert "No space left" in end.text
     assert {kind for id in feed.outcomes for kind in feed.kinds(id)} == {"Interrupted"}
     assert not relay.messages
+
+
+@pytest.mark.parametrize("fails", ["heard", "waiting", "answer"])
+def test_a_feed_that_cannot_take_down_what_it_is_told_still_gets_each_outcome(fails: str) -> None:
+    class Failing(ListFeed):
+        def heard(self, id: str, lines: tuple[str, ...]) -> None:
+            if fails == "heard":
+                raise OSError(f"no room for {len(lines)} lines of {id}")
+
+        def progress(self, id: str, phase: Phase, octets: int) -> None:
+            if fails == phase and id == "m1":
+                raise OSError(f"{id} cannot be shown")
+
+    async def attempt() -> Any:
+        async with Relay({".": ["552 5.3.4 too big"]}) as relay:
+            feed = Failing([shipment(f"m{number}") for number in range(3)])
+            end, _ = await send(relay, feed=feed)  # which asserts that each is settled
+            return end, feed
+
+    end, feed = run(attempt())
+
+    assert end.why == "broken"
+    if fails == "heard":
+        assert feed.kinds("m0") == ["Failed"]
 
 
 def test_a_hostname_that_cannot_be_said_is_our_own_trouble() -> None:
