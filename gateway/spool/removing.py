@@ -61,6 +61,9 @@ class Removing:
                     outcome[item] = "removed"
         finally:
             self.leaving.difference_update(mine)
+            for item in mine:
+                if item in self._entries:  # it stays after all, and whoever was turned away meanwhile may have it
+                    self._notify(item)
         outcome.update((item, "removed") for item in outcome if item in self.items)  # also by another call
         return outcome
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import NoSuchItem, NotNow
+from gateway.errors import NoSuchItem, NotNow, SpoolError
 from tests.support.spools import a_spool, deliver, kill, names, open_spool, put, say_delivered
 from tests.support.spools import whole_content as read
 
@@ -127,5 +127,28 @@ def test_many_are_removed_and_brought_back_with_few_flushes_of_folders(tmp_path:
             for item in ids[:10]:
                 await deliver(spool, item)
             assert len(spool.entries) == 590
+
+    asyncio.run(scene())
+
+
+def test_what_could_not_be_removed_is_there_for_those_who_were_turned_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene() -> None:
+        async with a_spool(tmp_path / "spool") as spool:
+            entry = await put(spool)
+            changed: list[tuple[str, bool]] = []
+
+            async def refused(*args: object) -> list[str]:
+                with pytest.raises(NotNow):
+                    await spool.claim(entry.id)
+                raise SpoolError("Input/output error")
+
+            monkeypatch.setattr(spool._removing, "_move", refused)
+            spool.subscribe(lambda item: changed.append((item, item in spool._removing.leaving)))
+            with pytest.raises(SpoolError):
+                await spool.remove([entry.id], by="operator")
+            assert changed == [(entry.id, False)]
+            spool.give_back(await spool.claim(entry.id))
 
     asyncio.run(scene())
