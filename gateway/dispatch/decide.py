@@ -304,7 +304,7 @@ def _line_tried_again(s: Situation) -> float | None:
     if s.mode_set != "auto":
         return None
     times = [link.try_again_at for link in s.links if link.kind == "permanent" and link.try_again_at is not None]
-    return min(times, default=None)
+    return min((at for at in times if at > s.now), default=None)  # what is due is about to be tried
 
 
 def _retry_due(message: MessageFacts, s: Situation, since: float) -> float | None:

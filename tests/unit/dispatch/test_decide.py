@@ -261,3 +261,11 @@ def test_a_message_once_in_doubt_is_not_kept_from_its_next_opening_by_a_later_tr
     assert isinstance(decide(hour_ago, s), Go)
     just_now = message(tries=2, last_try=at("2026-11-24 11:55"), due=at("2026-11-24 13:00"), doubt=True)
     assert waits(decide(just_now, s)).next_try == NextTry("time", at("2026-11-24 12:05"))
+
+
+def test_a_line_whose_next_chance_is_due_does_not_keep_the_loop_turning_until_it_is_tried() -> None:
+    s = situation(now="2026-11-24 19:00", mode_set="auto")
+    due = replace(s, links=(replace(LINE, usable=False, try_again_at=s.now - 1),))
+    assert waits(decide(message(message_class="bulk"), due)).next_try == NextTry(
+        "window", at("2026-11-24 22:00"), "Night"
+    )
