@@ -245,7 +245,7 @@ class Writer:
         guard = Guard()
         offset = 0
         while offset < content.size:
-            block = await content.read(offset, BLOCK)
+            block = await content.read(offset, min(BLOCK, content.size - offset))  # what is more would be a command
             if not block:
                 raise Damaged("fewer octets than were accepted")
             guard.check(block)

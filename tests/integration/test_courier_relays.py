@@ -13,7 +13,7 @@ from gateway.mail.envelope import Recipient
 from gateway.mail.outcome import MAX_REPLY_OCTETS, Deferred, Delivered, Failed, Interrupted, Unconfirmed
 from tests.support.relay import HANG_UP, RESET, SILENCE, Relay, Say
 from tests.support.sending import BDAT, DATA, MANNERS, PLAIN, QUICK, send
-from tests.support.shipping import ListFeed, shipment
+from tests.support.shipping import ListFeed, MemoryContent, shipment
 
 manner = pytest.mark.parametrize("extensions", MANNERS.values(), ids=MANNERS)
 by_data = pytest.mark.parametrize("extensions", [DATA, PLAIN], ids=["data", "lock-step"])
@@ -549,6 +549,19 @@ def test_p6_damage_in_the_middle_of_a_large_message_cuts_the_connection(extensio
     assert end.why == "damaged"
     assert not relay.messages
     assert b"\na\nb" not in b"".join(relay.partial)
+
+
+@manner
+def test_of_a_file_that_grew_only_what_was_accepted_leaves(extensions: tuple[str, ...]) -> None:
+    grown = shipment("m1", b"Subject: x\r\n\r\n" + b"y\r\n" * 30_000 + b"MAIL FROM:<evil@x.test>\r\n")
+    assert isinstance(grown.content, MemoryContent)
+    grown.content.size -= len(b"MAIL FROM:<evil@x.test>\r\n")
+
+    _, feed, relay = run(against({}, grown, shipment("m2"), extensions=extensions))
+
+    assert (feed.kinds("m1"), feed.kinds("m2")) == (["Delivered"], ["Delivered"])
+    assert len(relay.messages[0].octets) == grown.content.size
+    assert not any("evil" in command for command in relay.visits[0].commands)
 
 
 def test_a_line_break_in_an_address_never_becomes_a_command() -> None:
