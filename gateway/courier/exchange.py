@@ -19,7 +19,7 @@ from gateway.courier.content import Damaged
 from gateway.courier.contract import Feed, Phase, Timers
 from gateway.courier.dialogue import dialogue, went_wrong
 from gateway.courier.judge import SERVICE_CLOSING, asks_to_slow_down, judge
-from gateway.courier.memory import DISTRUST, RelayMemory
+from gateway.courier.memory import DISTRUST, NEVER, RelayMemory
 from gateway.courier.pace import NEAR_SESSIONS, Pace, useful_sessions
 from gateway.courier.settling import Settling, one_too_many
 from gateway.courier.taker import Taker
@@ -127,6 +127,8 @@ class Exchange:
             self._memory.no_chunking = self._loop.time() + DISTRUST
         elif self._wire.is_nonsense and self._pipelines:
             self._memory.no_pipelining = self._loop.time() + DISTRUST
+        if self.setup is not None:  # perhaps it takes nothing in clear, and encryption only failed once
+            self._memory.no_tls = NEVER
 
     def suspect(self) -> None:
         """A link changed. What is under way gets a chance to show that it survived; an idle connection is left."""

@@ -335,6 +335,19 @@ def test_opportunistic_does_without_after_a_broken_handshake(good: ssl.SSLContex
     assert (end.why, feed.kinds("m1")) == ("done", ["Delivered"])
 
 
+def test_a_relay_that_takes_nothing_in_clear_is_offered_encryption_again(good: ssl.SSLContext) -> None:
+    end, feed, relay = attempt(
+        {"STARTTLS": [Say("220 2.0.0 go", hang_up=True)], "MAIL": ["530 5.7.0 Must issue a STARTTLS command first"]},
+        relay={"tls": good},
+        times=3,
+        tls="opportunistic",
+        memory=RelayMemory(),
+    )
+
+    assert [visit.is_encrypted for visit in relay.visits] == [False, False, True]
+    assert (end.why, feed.kinds("m2")) == ("done", ["Delivered"])
+
+
 def test_a_cut_in_the_handshake_is_not_held_against_encryption_for_long(good: ssl.SSLContext) -> None:
     memory = RelayMemory()
 
