@@ -12,7 +12,7 @@ from gateway.dispatch.calls import Calls
 from gateway.dispatch.deadlines import Deadlines, has_passed
 from gateway.dispatch.decide import decide, fits_no_opening
 from gateway.dispatch.experience import Experience
-from gateway.dispatch.facts import Go, MessageFacts, Raise, Situation, directions, facts_of_entry
+from gateway.dispatch.facts import Decision, Go, MessageFacts, Raise, Situation, directions, facts_of_entry
 from gateway.dispatch.order import order_key
 from gateway.dispatch.sessions import Sessions
 from gateway.dispatch.waking import Waking
@@ -73,16 +73,21 @@ class Scan:
                 if entry.deliver_by > situation.now:  # else it is held: its release is a change of it
                     self._waking.one_at(entry.deliver_by, item)
             wish = self._wishes.of(item)
-            if entry.outside:
-                self._offer(facts_of_entry(entry, wish, "outside"), situation)
+            goes = entry.outside and self._offer(facts_of_entry(entry, wish, "outside"), situation)
             if entry.inside:
-                self._offer(facts_of_entry(entry, wish, "inside"), situation)
+                goes = self._offer(facts_of_entry(entry, wish, "inside"), situation) or goes
+            if wish is not None and not goes and not (wish.may_dial and self._calls.is_calling):
+                self._wishes.forget(
+                    item
+                )  # what it was for has passed (a line that fell): it must not leave at some later time
+                self._waking.for_one(item, can_wait=False)
 
-    def _offer(self, message: MessageFacts, situation: Situation) -> None:
-        for part in directions(message, situation):
-            self._offer_part(part, situation)
+    def _offer(self, message: MessageFacts, situation: Situation) -> bool:
+        """Does any of it leave now, or is a line called for it?"""
+        verdicts = [self._offer_part(part, situation) for part in directions(message, situation)]
+        return any(isinstance(verdict, Go | Raise) for verdict in verdicts)
 
-    def _offer_part(self, message: MessageFacts, situation: Situation) -> None:
+    def _offer_part(self, message: MessageFacts, situation: Situation) -> Decision:
         verdict = decide(message, situation)
         if isinstance(verdict, Go):
             first = fits_no_opening(message, situation, verdict)
@@ -95,3 +100,4 @@ class Scan:
                 self._waking.one_at(verdict.wake, message.id)
             else:
                 self._waking.all_at(verdict.wake)
+        return verdict

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter as Count
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -17,7 +18,7 @@ from gateway.dispatch.wishes import Wishes
 from gateway.spool.entry import Entry
 from gateway.spool.spool import Spool
 from tests.support.clock import FakeClock
-from tests.support.house import DONE, LATER, OFFERS, FakeCourier, House
+from tests.support.house import DONE, LATER, OFFERS, FakeCourier, House, take_all
 from tests.support.situations import situation
 from tests.unit.dispatch.test_dialling import branch
 from tests.unit.dispatch.test_ends import record
@@ -131,5 +132,26 @@ def test_a_wish_is_not_forgotten_because_a_session_ends_while_it_is_about_to_be_
             await house.until(lambda: house.courier.started > 1 and not house.courier.running)
             await house.until(lambda: not house.dispatcher.wishes)
             assert set(tried.values()) == {2}
+
+    asyncio.run(check())
+
+
+def test_a_wish_whose_line_falls_before_its_session_does_not_wait_for_the_line_to_come_back(tmp_path: Path) -> None:
+    async def check() -> None:
+        async with House(tmp_path, FakeCourier(take_all)) as house:
+            house.dispatcher.timetable.set_mode("offline")
+            item = await house.message("one")
+            house.run()
+            await house.until(lambda: house.dispatcher.mode.why != "starting" and not house.dispatcher._waking.items)
+            seen = house.dispatcher.calls.seen
+            assert house.dispatcher.wishes.push([item], FORCE)
+            house.dispatcher.calls.seen = lambda links: tuple(  # type: ignore[method-assign]
+                replace(link, up=False, usable=False) for link in seen(links)
+            )
+            await house.until(lambda: not house.dispatcher.wishes)
+            house.dispatcher.calls.seen = seen  # type: ignore[method-assign]
+            house.dispatcher.reconsider()
+            await asyncio.sleep(0.1)
+            assert (house.courier.started, list(house.spool.entries)) == (0, [item])
 
     asyncio.run(check())
