@@ -226,10 +226,21 @@ class _Talk:
             self.writer.transport.abort()
             raise _End
         if what.hang_up:
+            if what.text is not None and self.writer.can_write_eof():
+                await self.linger()
             raise _End
         if what.stop_reading:
             self.writer.transport.pause_reading()  # type: ignore[attr-defined]  # any TCP transport has it
             await asyncio.Event().wait()
+
+    async def linger(self) -> None:
+        """End our side and let the other read: to close while it still sends resets the connection, and could take along what
+        was said last."""
+        self.writer.write_eof()
+        with contextlib.suppress(TimeoutError, OSError):
+            async with asyncio.timeout(5):
+                while await self.reader.read(65536):
+                    pass
 
     async def do_ehlo(self, line: str) -> None:
         words = [*self.relay.extensions]
