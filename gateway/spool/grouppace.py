@@ -10,7 +10,7 @@ from __future__ import annotations
 SLOW = 0.002
 """Seconds of a flush from which on it pays to begin another meanwhile."""
 
-MOST_UNDER_WAY = 3
+MOST_UNDER_WAY = 6
 """Flushes at once. The disk may well take them one after the other; it has the next at hand then."""
 
 
