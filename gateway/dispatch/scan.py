@@ -22,6 +22,10 @@ from gateway.spool.spool import Spool
 SLICE = 100
 """Messages decided over before the event loop gets its turn: a millisecond."""
 
+REST = 0.003
+"""Seconds that a turn then rests if somebody waits for a file: a thread gives the interpreter away at each system call and has
+it back only when the loop rests, so that a page of a hundred records would take as long as the scan of a long queue."""
+
 
 class Scan:
     """`over` starts no session and no call: it says what may go and what is to be called."""
@@ -58,7 +62,7 @@ class Scan:
     async def _over(self, ids: Sequence[str], situation: Situation) -> None:
         for number, item in enumerate(ids, 1):
             if number % SLICE == 0:
-                await asyncio.sleep(0)
+                await asyncio.sleep(REST if self._spool.is_at_files else 0)
             entry = self._spool.entries.get(item)
             if entry is None:
                 self._wishes.forget(item)

@@ -88,6 +88,7 @@ class Ledger:
         self._turned: int | None = None
         self._distrusts = False
         self._in_trouble = self._closing = False
+        self.visits = 0  # calls that are on their way to a files thread and back
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -112,7 +113,11 @@ class Ledger:
 
     async def on_disk(self, call: Callable[[], T]) -> T:
         """Run a blocking call on a files thread. OSErrors pass."""
-        return await asyncio.get_running_loop().run_in_executor(self._files_threads, call)
+        self.visits += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._files_threads, call)
+        finally:
+            self.visits -= 1
 
     # -- the journal ---------------------------------------------------------------------------------------------------
 

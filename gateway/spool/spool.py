@@ -150,6 +150,11 @@ class Spool:
         self._spool_lock.release()
 
     @property
+    def is_at_files(self) -> bool:
+        """Does somebody wait for a thread that is at the files? It gets on only while the event loop rests."""
+        return self._ledger.visits > 0
+
+    @property
     def entries(self) -> Mapping[str, Entry]:
         """What waits or is being sent, by ID."""
         return self._entries
