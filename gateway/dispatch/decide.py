@@ -172,7 +172,7 @@ def _over_budget(message: MessageFacts, s: Situation, opening: Opening, trace: T
             note(trace, "budget", "ok", f"{window.name}: {budget_words(budget)}", *rule_of(s, window, "budget"))
         return None
     note(trace, "budget", "wait", why, *rule_of(s, window, "budget"))
-    return Wait(after_budget(message, s, opening, budget), why, budget.renews)
+    return Wait(after_budget(message, s, opening, budget), why, budget.renews, kept_back=True)
 
 
 def _offline(message: MessageFacts, s: Situation, trace: Trace) -> Decision:
@@ -258,8 +258,8 @@ def _too_late(
     why = f"needs {span_words(needed)}, {window.name} closes in {span_words(opening.closes - s.now)}"
     note(trace, "time", "wait", why, *rule_of(s, window))
     if fitting is None:
-        return Wait(later(message, s, opening), why, opening.closes)
-    return Wait(NextTry("window", fitting.opens, fitting.window.name), why, opening.closes)
+        return Wait(later(message, s, opening), why, opening.closes, kept_back=True)
+    return Wait(NextTry("window", fitting.opens, fitting.window.name), why, opening.closes, kept_back=True)
 
 
 def fits_no_opening(message: MessageFacts, s: Situation, verdict: Go) -> bool:

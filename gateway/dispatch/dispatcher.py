@@ -166,7 +166,15 @@ class Dispatcher:
             self.director, spool, self._settler, self.experience, run_session, clock, journal, grace, self.meter
         )
         self._scan = Scan(
-            spool, self.wishes, deadlines, self.sessions, self.experience, self.calls, self._waking, self.situation
+            spool,
+            self.wishes,
+            deadlines,
+            self.sessions,
+            self.experience,
+            self.calls,
+            self._waking,
+            self.situation,
+            self.teller.note_late,
         )
         self.lines = Lines(monitor, self.calls, self.meter, self.experience, self._waking)
         self._stopping = False

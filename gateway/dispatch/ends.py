@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from gateway.config.settings import QueueSettings
 from gateway.connectivity.clockset import BUILT
-from gateway.dispatch.facts import MessageFacts, Situation
+from gateway.dispatch.facts import MessageFacts, Situation, Wait
 from gateway.dispatch.openings import FORESIGHT
 from gateway.spool.record import Record
 
@@ -42,12 +44,34 @@ def planned(message: MessageFacts, s: Situation) -> float | None:
     return max(opening.opens, came)
 
 
-def is_late(record: Record, message: MessageFacts, s: Situation) -> bool:
-    """Is it time to tell its sender? Once; and mail that waits as planned is never late."""
-    if record.warned is not None:
-        return False
+def late_from(message: MessageFacts, s: Situation) -> float:
+    """The moment after which it is late: at once, if it is in no plan. Mail that waits as planned is never late."""
     plan = planned(message, s)
-    return plan is None or s.now > plan + s.settings.queue.warn_after
+    return -inf if plan is None else plan + s.settings.queue.warn_after
+
+
+def is_late(record: Record, message: MessageFacts, s: Situation) -> bool:
+    """Is it time to tell its sender? Once."""
+    return record.warned is None and s.now > late_from(message, s)
+
+
+def untried_late_from(message: MessageFacts, verdict: Wait, s: Situation) -> float | None:
+    """The same for what was not tried, and is not about to be; None where it does not become late by waiting as it does.
+
+    Late is what a budget or short openings keep from leaving though its turn came, and what no opening takes for two weeks.
+    Not what an operator holds or stops, nor what waits for a line or a clock: that passes, and a month without a line is told
+    to nobody. A schedule without windows is no plan that could be missed: mail waits for `send` then."""
+    if s.mode == "stopped" or s.clock_why is not None or message.held or message.route == "inside":
+        return None
+    if verdict.kept_back:
+        return late_from(message, s)
+    if s.mode == "online" or not s.calendar.has_windows():
+        return None
+    if s.mode_set == "auto" and any(link.kind == "permanent" for link in s.links):
+        return None  # a line that comes back makes it Online
+    at = verdict.next_try.at
+    is_far = verdict.next_try.kind == "never" or (at is not None and at > s.now + FORESIGHT)
+    return -inf if is_far and planned(message, s) is None else None
 
 
 def will_retry_until(record: Record, now: float, queue: QueueSettings) -> float:

@@ -161,11 +161,14 @@ class Go(msgspec.Struct, frozen=True, gc=False):
 
 
 class Wait(msgspec.Struct, frozen=True, gc=False):
-    """It stays. `why` is the sentence of the Status column; `wake` when to ask again, if time alone can change it."""
+    """It stays. `why` is the sentence of the Status column; `wake` when to ask again, if time alone can change it.
+
+    `kept_back`: what would send it is there, and a budget or the end of the opening says not now."""
 
     next_try: NextTry
     why: str
     wake: float | None = None
+    kept_back: bool = False
 
 
 class Raise(Wait, frozen=True, gc=False):

@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from gateway.dispatch.calls import Calls
 from gateway.dispatch.deadlines import Deadlines, has_passed
 from gateway.dispatch.decide import decide, fits_no_opening
+from gateway.dispatch.ends import untried_late_from
 from gateway.dispatch.experience import Experience
-from gateway.dispatch.facts import Decision, Go, MessageFacts, Raise, Situation, directions, facts_of_entry
+from gateway.dispatch.facts import Decision, Go, MessageFacts, Raise, Situation, Wait, directions, facts_of_entry
+from gateway.dispatch.openings import FORESIGHT
 from gateway.dispatch.order import order_key
 from gateway.dispatch.sessions import Sessions
 from gateway.dispatch.waking import Waking
@@ -40,10 +42,12 @@ class Scan:
         calls: Calls,
         waking: Waking,
         situation: Callable[[], Situation],
+        on_late: Callable[[str], None] = lambda item: None,
     ) -> None:
+        """`on_late(id)`: it waits, and is later than its plan; again at each asking, until its record says that this was told."""
         self._spool, self._wishes, self._deadlines = spool, wishes, deadlines
         self._sessions, self._experience, self._calls = sessions, experience, calls
-        self._waking, self._situation = waking, situation
+        self._waking, self._situation, self._on_late = waking, situation, on_late
         self._unasked: Sequence[str] = ()
 
     @property
@@ -99,9 +103,22 @@ class Scan:
             self._sessions.offer(verdict, key, message.id)
         elif isinstance(verdict, Raise):
             self._calls.want(verdict)
-        elif verdict.wake is not None:
+        else:
+            self._wait(message, verdict, situation)
+        return verdict
+
+    def _wait(self, message: MessageFacts, verdict: Wait, situation: Situation) -> None:
+        if verdict.wake is not None:
             if verdict.wake == message.due or message.domain is not None:
                 self._waking.one_at(verdict.wake, message.id)
             else:
                 self._waking.all_at(verdict.wake)
-        return verdict
+        if self._spool.entries[message.id].warned:
+            return
+        late = untried_late_from(message, verdict, situation)
+        if late is None:
+            return
+        if situation.now > late:
+            self._on_late(message.id)
+        elif late < situation.now + FORESIGHT:
+            self._waking.one_at(late + 1.0, message.id)

@@ -29,8 +29,10 @@ def late(record: Record, s: Situation) -> str | None:
     if s.clock_why is not None or not is_late(record, facts, s):
         return None
     verdict = decide(facts, s)
-    if isinstance(verdict, Go) or verdict.next_try.at is None:
+    if isinstance(verdict, Go) or verdict.next_try.kind == "asap":
         return "It is tried again as soon as the line allows."
+    if verdict.next_try.at is None:
+        return f"As things are, it does not leave by itself: {verdict.why}."
     window = f", in the window {verdict.next_try.window}" if verdict.next_try.window is not None else ""
     return f"It is tried again about {time_words(verdict.next_try.at, s.now, s.calendar.file.timezone)}{window}."
 

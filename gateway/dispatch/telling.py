@@ -7,7 +7,7 @@ Where a failure is on its way, step by step (P2; each step says what a crash rig
     `untold` taken away                   nothing is left to tell; with nobody left to serve, the message has ended
 
 A delay is noted in memory alone, and written down just before it is told: nothing has been lost, and what a crash forgets is
-mostly found late again at its next try. What has an empty reverse-path itself is told to nobody (RFC 5321 4.5.5) and would end
+found late again at its next try or asking. What has an empty reverse-path itself is told to nobody (RFC 5321 4.5.5) and would end
 unseen: it is set aside instead (CASES C25).
 """
 
@@ -59,6 +59,7 @@ class _Group:
 class _Groups:
     def __init__(self) -> None:
         self._of: dict[tuple[object, ...], list[_Group]] = {}
+        self.nobody: list[Record] = []  # late, and nobody wants to hear of it
 
     @property
     def all(self) -> list[_Group]:
@@ -169,6 +170,8 @@ class Teller:
         try:
             for item in delayed:
                 await self._gather_late(item, groups)
+            if groups.nobody:
+                await self._mark_late(groups.nobody)
             for item in untold:
                 if not await self._gather(item, groups):
                     left.add(item)
@@ -210,6 +213,8 @@ class Teller:
         ]
         if waiting:
             groups.add("delayed", record, waiting, plan)
+        else:
+            groups.nobody.append(record)
 
     async def _record(self, item: str) -> Record | None:
         if item not in self._spool.entries:
@@ -241,17 +246,24 @@ class Teller:
 
     async def _tell_late(self, group: _Group) -> bool:
         """Once at most: a report of delay that cannot be stored is not worth a second one (always True)."""
+        still = await self._mark_late([record for record, _ in group.told])
+        group.told = [(record, places) for record, places in group.told if record.id in still]
+        if group.told:
+            with contextlib.suppress(GatewayError):
+                await self._reporter.commit("delayed", await self._originals(group), group.plan)
+        return True
+
+    async def _mark_late(self, records: Sequence[Record]) -> set[str]:
+        """IDs of those that are marked: none where the disk refuses; it is found late again at its next asking."""
         now = self._clock.now()
 
         def change(record: Record) -> None:
             record.warned = now
 
-        with contextlib.suppress(GatewayError):
-            still = set(await self._spool.update([record.id for record, _ in group.told], change))
-            group.told = [(record, places) for record, places in group.told if record.id in still]
-            if group.told:
-                await self._reporter.commit("delayed", await self._originals(group), group.plan)
-        return True
+        try:
+            return set(await self._spool.update([record.id for record in records], change))
+        except GatewayError:
+            return set()
 
     async def _originals(self, group: _Group) -> list[Original]:
         originals = []

@@ -125,7 +125,7 @@ def _over_budget(
             note(trace, "budget", "ok", f"{link.name}: {budget_words(state)}", *link_rule(s, link))
         return None
     note(trace, "budget", "wait", why, *link_rule(s, link))
-    return Wait(after_budget(message, s, opening, state), why, state.renews)
+    return Wait(after_budget(message, s, opening, state), why, state.renews, kept_back=True)
 
 
 def _is_usable(link: LinkState) -> bool:
@@ -164,7 +164,7 @@ def _call(message: MessageFacts, s: Situation, opening: Opening | None, trace: T
                 "an operator asked for it" if message.may_dial else f"{opening.window.name if opening else ''} calls"
             )
             note(trace, "dial", "ok", f"{link.name} is called: {reason}", *link_rule(s, link))
-            return Raise(present(opening), f"{link.name} is called", None, link.name, opening)
+            return Raise(present(opening), f"{link.name} is called", link=link.name, opening=opening)
         note(trace, "dial", "wait", why, *link_rule(s, link))
         is_now = opening is None or call.phase != "down"
         blocked = blocked or Wait(present(opening) if is_now or opening is None else later(message, s, opening), why)

@@ -158,7 +158,8 @@ def recipient_fields(
     if recipient.reply:
         words_type = "smtp" if _REPLY.match(recipient.reply) else "x-gateway"
         group.append(field("Diagnostic-Code", f"{words_type}; {recipient.reply}"))
-    group.append(field("Last-Attempt-Date", parts.date(now if recipient.at is None else recipient.at)))
+    if kind != "delayed" or recipient.at is not None:  # late without an attempt has none to tell of (RFC 3464 2.3.7)
+        group.append(field("Last-Attempt-Date", parts.date(now if recipient.at is None else recipient.at)))
     if kind == "delayed" and will_retry_until is not None:
         group.append(field("Will-Retry-Until", parts.date(will_retry_until)))
     return b"".join(group)

@@ -35,7 +35,7 @@ JOINT_SUBJECTS = {
 _JOINT_OPENINGS = {
     "failed": "{count} messages of yours could not be delivered. They will not be tried again.",
     "delayed": (
-        "{count} messages of yours have not been delivered yet. They are kept safe here and will be sent; "
+        "{count} messages of yours have not been delivered yet. They are kept safe here; "
         "you need not send them again."
     ),
     "delivered": "{count} messages of yours were delivered.",
@@ -48,7 +48,7 @@ _JOINT_OPENINGS = {
 _OPENINGS = {
     "failed": "Your message could not be delivered to {whom}. It will not be tried again.",
     "delayed": (
-        "Your message has not been delivered yet to {whom}. It is kept safe here and will be sent; "
+        "Your message has not been delivered yet to {whom}. It is kept safe here; "
         "you need not send it again."
     ),
     "delivered": "Your message was delivered to {whom}.",
@@ -80,7 +80,7 @@ def explanation(
         if plan:
             blocks.append(_fill(plan))
         if will_retry_until is not None:
-            blocks.append(_fill(f"It will be tried until {_date(will_retry_until)} at least."))
+            blocks.append(_fill(f"It is not given up before {_date(will_retry_until)}."))
     about = [f"Sent:     {_date(record.created)}"]
     if subject:
         about.insert(0, _fill(f"Subject:  {subject}", indent="          "))
@@ -114,7 +114,7 @@ def joint_explanation(kind: str, listed: Sequence[Listed], *, hostname: str, pla
             lines.append(_fill(f"Subject:  {each.subject}", indent="          "))
         lines.append(f"Sent:     {_date(each.record.created)}")
         if kind == "delayed" and each.will_retry_until is not None:
-            lines.append(f"Until:    it will be tried until {_date(each.will_retry_until)} at least")
+            lines.append(f"Until:    it is not given up before {_date(each.will_retry_until)}")
         for recipient in each.recipients[:MAX_LISTED_OF_ONE]:
             lines.append(f"To:       {recipient.address}")
             if not common:

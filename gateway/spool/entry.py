@@ -25,6 +25,7 @@ class Entry:
     Read-only to all but the spool, and touched by the event loop alone. Fields as in `Record`; `claimed`: an attempt (or the
     wait for the disk after one) holds it; `doubt`: it may have been delivered without our knowing. `inside`, `outside`:
     recipients are pending on that route; without either it waits only for a report. `untold`: a failure has no report yet.
+    `warned`: its sender knows that it is late.
     `domains`: of those outside, in order; `dues`: Next Try of each where any has one of its own.
     """
 
@@ -47,6 +48,7 @@ class Entry:
         "size",
         "tries",
         "untold",
+        "warned",
     )
 
     id: str
@@ -66,6 +68,7 @@ class Entry:
     dues: tuple[float | None, ...] | None
     inside_due: float | None
     untold: bool
+    warned: bool
     claimed: bool
 
     def __init__(self, record: Record) -> None:
@@ -90,6 +93,7 @@ class Entry:
         self._follow_outside([r for r in pending if not r.inside] if self.inside else pending)
         self.untold = len(pending) < len(record.recipients) and bool(record.untold)
         self.inside_due = record.inside_due
+        self.warned = record.warned is not None
 
     def _follow_outside(self, pending: list[RecipientRecord]) -> None:
         self.outside = bool(pending)

@@ -92,8 +92,11 @@ def test_a_window_sends_what_it_admits_and_explain_says_why_the_rest_stays(tmp_p
         gateway.hand_in(letter())
         large = gateway.hand_in(letter(body="x" * 76 + "\r\n" + ("y" * 76 + "\r\n") * 15000))
         news = gateway.hand_in(letter(), "all@list.example")
-        eventually(lambda: len(relay.messages) == 1, "the small one left")
+        eventually(lambda: len(relay.messages) == 3, "the small one left, and a report about each that no window takes")
         eventually(lambda: {row["id"] for row in gateway.queue()} == {large, news}, "the others stay")
+        delayed = [message.octets for message in relay.messages if b"Action: delayed" in message.octets]
+        assert len(delayed) == 2
+        assert sum(b"does not leave by itself: no window sends class bulk." in report for report in delayed) == 1
         explained = gateway.json("explain", large)[0]
         assert explained["next_try"]["kind"] == "never"
         assert "oo large for any window" in explained["verdict"]
@@ -102,7 +105,7 @@ def test_a_window_sends_what_it_admits_and_explain_says_why_the_rest_stays(tmp_p
         assert size["file"].endswith("schedule.yaml")
         assert "o window sends class bulk" in gateway.json("explain", news)[0]["verdict"]
         assert gateway.run("try", news).returncode == 0
-        eventually(lambda: len(relay.messages) == 2, "an operator sent it all the same")
+        eventually(lambda: len(relay.messages) == 4, "an operator sent it all the same")
 
 
 def test_a_refused_recipient_is_reported_and_the_others_delivered(tmp_path: Path) -> None:

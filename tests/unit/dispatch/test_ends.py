@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 import pytest
+from msgspec import structs
 
-from gateway.config.settings import QueueSettings
-from gateway.dispatch.ends import has_expired, is_late, planned, will_retry_until
-from gateway.dispatch.facts import facts_of
+from gateway.config.settings import BudgetSettings, QueueSettings
+from gateway.connectivity.ledger import BudgetState
+from gateway.dispatch.decide import decide
+from gateway.dispatch.ends import has_expired, is_late, planned, untried_late_from, will_retry_until
+from gateway.dispatch.facts import MessageFacts, Situation, Wait, facts_of
 from gateway.spool.record import RecipientRecord, Record
-from tests.support.situations import OFFICE, at, situation
+from tests.support.situations import LINE, OFFICE, at, message, situation
 
 DAY = 86400.0
 QUEUE = QueueSettings()
@@ -92,3 +96,44 @@ def test_what_came_by_a_clock_that_was_wrong_is_not_late_for_that(created: str) 
     item = record(created=created)
     assert not is_late(item, facts_of(item), situation(now="2026-11-24 12:00"))
     assert not is_late(item, facts_of(item), situation(now="2026-11-24 12:00", mode="online"))
+
+
+FRIDAY = "timezone: Europe/Prague\nwindows:\n  - {name: W, days: fri, open: 08:00-12:00, send: urgent}\n"
+
+
+def untried(facts: MessageFacts, s: Situation) -> float | None:
+    verdict = decide(facts, s)
+    assert isinstance(verdict, Wait)
+    return untried_late_from(facts, verdict, s)
+
+
+def test_what_no_opening_takes_for_two_weeks_is_late_at_once_though_it_was_never_tried() -> None:
+    bulk, urgent = message(message_class="bulk"), message(message_class="urgent")
+    assert untried(bulk, situation(FRIDAY)) == -inf
+    assert untried(urgent, situation(FRIDAY)) is None
+    dialled = replace(LINE, kind="dialled", up=False, usable=False)
+    assert untried(bulk, situation(FRIDAY, mode_set="auto", links=(dialled,))) == -inf
+    far = "timezone: UTC\nwindows: []\nexceptions:\n  - {name: X, dates: 2026-12-20, extra: [{open: 08:00-12:00}]}\n"
+    assert untried(bulk, situation(far)) == -inf
+    near = far.replace("12-20", "12-05")
+    assert untried(bulk, situation(near)) is None
+
+
+def test_it_is_not_where_that_passes_or_an_operator_wants_it_so() -> None:
+    bulk = message(message_class="bulk")
+    assert untried(structs.replace(bulk, held=True), situation(FRIDAY)) is None
+    assert untried(bulk, situation(FRIDAY, mode="stopped")) is None
+    assert untried(bulk, situation(FRIDAY, clock_why="the clock is not set", open=())) is None
+    assert untried(bulk, situation(FRIDAY, mode_set="auto")) is None, "a permanent line may come back"
+    assert untried(bulk, situation("timezone: UTC\nwindows: []\n")) is None, "it waits for an operator's send"
+    assert untried(bulk, situation(FRIDAY, mode="online", links=(replace(LINE, up=False),))) is None
+
+
+def test_what_a_budget_keeps_back_is_late_when_its_opening_is_long_past() -> None:
+    spent = {"dsl": BudgetState(BudgetSettings(10**7, "month"), 10**7, "hard", at("2026-12-01 00:00"))}
+    s = situation(now="2026-11-24 12:00", link_budgets=spent)
+    yesterday = structs.replace(message(), created=at("2026-11-23 19:00"))
+    assert untried(yesterday, s) == at("2026-11-23 22:00") + 4 * 3600
+    today = structs.replace(message(), created=at("2026-11-24 09:00"))
+    assert untried(today, s) == at("2026-11-24 13:00")
+    assert untried(today, situation(now="2026-11-24 12:00", links=(replace(LINE, up=False),))) is None, "for a line"

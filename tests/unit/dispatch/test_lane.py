@@ -15,7 +15,7 @@ from gateway.courier.contract import Feed, SessionEnd
 from gateway.dispatch import director
 from gateway.dispatch.lane import MOST_ASKED
 from gateway.errors import SpoolError
-from gateway.events import Alarm
+from gateway.events import Alarm, Received
 from gateway.spool.claims import Claim
 from tests.support.house import DONE, LATER, OFFERS, TAKEN, FakeCourier, House, take_all
 
@@ -50,6 +50,32 @@ def test_what_a_budget_keeps_back_in_the_middle_of_a_session_leaves_when_there_i
             monkeypatch.setattr(SystemClock, "now", lambda self: now)
             house.dispatcher.wake()
             await house.until(lambda: not house.spool.entries)
+
+    asyncio.run(check())
+
+
+def test_the_sender_of_what_a_budget_keeps_back_hears_of_it_once_when_it_is_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def check() -> None:
+        async with with_budget(House(tmp_path, FakeCourier(use_the_line)), 100_000, "month") as house:
+            for n in range(3):
+                await house.message(f"No. {n}", size=40_000)
+            house.run()
+            await house.until(lambda: len(house.spool.entries) == 1 and house.dispatcher._waking._dues)
+            [large] = house.spool.entries
+            warn_after = house.settings.queue.warn_after
+            [(rings, item)] = house.dispatcher._waking._dues
+            assert item == large
+            assert rings == pytest.approx(time.time() + warn_after, abs=60)
+            assert not house.spool.entries[large].warned
+            for _ in range(2):
+                now = time.time() + warn_after + 90
+                monkeypatch.setattr(SystemClock, "now", lambda self, now=now: now)
+                house.dispatcher.wake()
+                await house.until(lambda: house.spool.entries[large].warned and not house.dispatcher._waking.items)
+                await house.until(lambda: not house.dispatcher.teller.is_about_to_tell)
+            assert [event.service for event in house.events if isinstance(event, Received)].count("report") == 1
 
     asyncio.run(check())
 
