@@ -35,8 +35,7 @@ JOINT_SUBJECTS = {
 _JOINT_OPENINGS = {
     "failed": "{count} messages of yours could not be delivered. They will not be tried again.",
     "delayed": (
-        "{count} messages of yours have not been delivered yet. They are kept safe here; "
-        "you need not send them again."
+        "{count} messages of yours have not been delivered yet. They are kept safe here; you need not send them again."
     ),
     "delivered": "{count} messages of yours were delivered.",
     "relayed": (
@@ -47,10 +46,7 @@ _JOINT_OPENINGS = {
 
 _OPENINGS = {
     "failed": "Your message could not be delivered to {whom}. It will not be tried again.",
-    "delayed": (
-        "Your message has not been delivered yet to {whom}. It is kept safe here; "
-        "you need not send it again."
-    ),
+    "delayed": ("Your message has not been delivered yet to {whom}. It is kept safe here; you need not send it again."),
     "delivered": "Your message was delivered to {whom}.",
     "relayed": (
         "Your message was handed on for {whom}. The system that took it sends no confirmations, "
