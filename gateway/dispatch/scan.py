@@ -44,7 +44,7 @@ class Scan:
         situation: Callable[[], Situation],
         on_late: Callable[[str], None] = lambda item: None,
     ) -> None:
-        """`on_late(id)`: it waits, and is later than its plan; again at each asking, until its record says that this was told."""
+        """`on_late(id)`: it waits, and is later than its plan; again at each asking until its record says so."""
         self._spool, self._wishes, self._deadlines = spool, wishes, deadlines
         self._sessions, self._experience, self._calls = sessions, experience, calls
         self._waking, self._situation, self._on_late = waking, situation, on_late

@@ -7,8 +7,8 @@ Where a failure is on its way, step by step (P2; each step says what a crash rig
     `untold` taken away                   nothing is left to tell; with nobody left to serve, the message has ended
 
 A delay is noted in memory alone, and written down just before it is told: nothing has been lost, and what a crash forgets is
-found late again at its next try or asking. What has an empty reverse-path itself is told to nobody (RFC 5321 4.5.5) and would end
-unseen: it is set aside instead (CASES C25).
+found late again at its next try or asking. What has an empty reverse-path itself is told to nobody (RFC 5321 4.5.5) and would
+end unseen: it is set aside instead (CASES C25).
 """
 
 from __future__ import annotations
