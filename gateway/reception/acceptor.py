@@ -1,7 +1,7 @@
 """A listening socket: each client that comes gets its protocol in the same round of the event loop.
 
 asyncio's server asks the kernel after each client for another, and makes a task for it that goes on in a later round: a third
-of the time that a device waits for our greeting.
+of the time that a device waits for our greeting. See also `gateway.reception.transport`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from gateway.reception.serving import Serving
+from gateway.reception.transport import ClientTransport
 
 BREATH = 1.0
 """Seconds without new clients where the kernel has no descriptor or memory for one: sessions may end meanwhile."""
@@ -26,7 +26,7 @@ class Acceptor:
         self,
         listening: socket.socket,
         backlog: int,
-        make: Callable[[], asyncio.BaseProtocol],
+        make: Callable[[], asyncio.BufferedProtocol],
         trouble: Callable[[str], None],
     ) -> None:
         """Raises OSError where the socket cannot listen."""
@@ -34,6 +34,7 @@ class Acceptor:
         self._listening, self._make, self._trouble = listening, make, trouble
         self._told_at = float("-inf")
         self._pause: asyncio.TimerHandle | None = None
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # and so for each that is accepted
         listening.listen(backlog)
         self._loop.add_reader(listening, self._accept)
 
@@ -47,7 +48,7 @@ class Acceptor:
     def _accept(self) -> None:
         """One client a round: where more wait, the socket is ready again at the next."""
         try:
-            client, _ = self._listening.accept()
+            client, peername = self._listening.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return  # it is gone already
         except OSError as exc:
@@ -57,21 +58,12 @@ class Acceptor:
                 self._told_at = self._loop.time()
                 self._trouble(f"no client can be let in: {exc.strerror or exc}")
             return
-        Serving(self._let_in(client), self._loop, self._has_let_in).resume()
+        try:
+            ClientTransport(self._loop, client, peername).begin(self._make())
+        except BaseException:
+            client.close()
+            raise
 
     def _go_on(self) -> None:
         self._pause = None
         self._loop.add_reader(self._listening, self._accept)
-
-    async def _let_in(self, client: socket.socket) -> None:
-        try:
-            await self._loop.connect_accepted_socket(self._make, client)
-        except OSError:  # it was gone before it was greeted
-            client.close()
-        except Exception:
-            client.close()
-            raise
-
-    def _has_let_in(self, error: BaseException | None) -> None:
-        if error is not None:
-            self._loop.call_exception_handler({"message": "a client could not be let in", "exception": error})

@@ -9,6 +9,7 @@ import ipaddress
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from gateway.config.settings import LineEndings, Network
@@ -35,8 +36,14 @@ def client_address(peername: object) -> IpAddress | None:
     """The address of a socket's peer; an IPv4 address mapped into IPv6 is that IPv4 address. None if it is no IP."""
     if not isinstance(peername, tuple) or not peername or not isinstance(peername[0], str):
         return None
+    return _address_of(peername[0])
+
+
+@lru_cache(maxsize=256)
+def _address_of(text: str) -> IpAddress | None:
+    """Devices come again and again."""
     try:
-        address = ipaddress.ip_address(peername[0].partition("%")[0])
+        address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return None
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:

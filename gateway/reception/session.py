@@ -166,7 +166,7 @@ class Session(Conversation):
         return Intake(
             host.spool,
             heads(
-                origin=from_clause(self.state.host_name, str(self.address) if self.address else None),
+                origin=from_clause(self.state.host_name, self.client if self.address is not None else None),
                 hostname=self.rules.hostname,
                 secret=host.secret,
                 protocol=protocol_word(

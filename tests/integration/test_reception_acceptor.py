@@ -14,14 +14,20 @@ from gateway.reception import acceptor
 from gateway.reception.acceptor import Acceptor
 
 
-class Greeter(asyncio.Protocol):
+class Greeter(asyncio.BufferedProtocol):
+    def __init__(self) -> None:
+        self.octets = bytearray(100)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         transport.write(b"hello")
 
-    def data_received(self, data: bytes) -> None:
-        self.transport.write(data.upper())
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return memoryview(self.octets)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.transport.write(bytes(self.octets[:nbytes]).upper())
 
 
 def listening() -> socket.socket:
