@@ -47,6 +47,7 @@ class Accepting:
         self._ids, self._room, self._tasks = ids, room, tasks
         self._clock, self._journal, self._appeared = clock, journal, appeared
         self.drafts = Drafts(disk, layout.incoming, room, ledger.on_disk)
+        self.drafts.count = ledger.count_coming
         self._reserving: asyncio.Task[None] | None = None
 
     def draft(self, heads: Sequence[Callable[[str], bytes]]) -> Draft:

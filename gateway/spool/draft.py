@@ -41,6 +41,8 @@ class Drafts:
         self.disk, self.folder, self.room, self.on_disk = disk, folder, room, on_disk
         self.used = 0
         self.open: set[str] = set()
+        self.count: Callable[[int], None] = lambda change: None
+        """Told of one more, or one fewer, in memory whose octets are still coming."""
         self._flushing, self._counting = threading.Lock(), threading.Lock()
         self._named = self._saved = self._lost = 0
 
@@ -71,7 +73,19 @@ class Draft:
     A cut leaves a stray in incoming/ at most; start sweeps it.
     """
 
-    __slots__ = ("_buffer", "_descriptor", "_drafts", "_failed", "_hasher", "_heads", "_offset", "_over", "id", "size")
+    __slots__ = (
+        "_buffer",
+        "_descriptor",
+        "_drafts",
+        "_failed",
+        "_hasher",
+        "_heads",
+        "_is_coming",
+        "_offset",
+        "_over",
+        "id",
+        "size",
+    )
 
     def __init__(self, drafts: Drafts, item: str, heads: Sequence[bytes]) -> None:
         self.id = item
@@ -83,7 +97,9 @@ class Draft:
         self._hasher = hashlib.sha256(heads[0])
         self._failed: SpoolError | None = None
         self._over = False
+        self._is_coming = True
         drafts.open.add(item)
+        drafts.count(1)
 
     @property
     def is_small(self) -> bool:
@@ -187,6 +203,7 @@ class Draft:
 
     async def _spill(self) -> None:
         """Write the buffer to the file, which is made at the first block."""
+        self._has_come()
         buffer, self._buffer = self._buffer, bytearray()
         offset, self._offset = self._offset, self._offset + len(buffer)
         disk = self._drafts.disk
@@ -234,7 +251,13 @@ class Draft:
     def _unlink(self) -> None:
         remove_file(self._drafts.disk, self.path)
 
+    def _has_come(self) -> None:
+        if self._is_coming:
+            self._is_coming = False
+            self._drafts.count(-1)
+
     def _end(self) -> None:
         self._over = True
+        self._has_come()
         self._drafts.used -= len(self._buffer)
         self._buffer = bytearray()

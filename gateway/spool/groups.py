@@ -51,7 +51,7 @@ class _Group:
 class Groups:
     """`taken_in(note, number)` is called for each note that is durable, before its writer goes on; `failed()` for a group that
     is not. `on_wire()`: what may be on the wire, to be said again in a new file. `written_to`: the journal file that took the
-    last group and is well, 0 after a failure.
+    last group and is well, 0 after a failure. `coming`: messages that are being handed in at this moment, kept by who knows.
     """
 
     def __init__(
@@ -68,9 +68,12 @@ class Groups:
         self._void: list[Note] = []
         self._under_way: deque[_Group] = deque()  # in the order in which they began
         self._begun = 0
+        self._was_one = False  # the last group had no more than one batch
         self._submitting: asyncio.Handle | None = None
         self._pace = GroupPace()
+        self._since = 0.0  # the first in the queue waits since then
         self.written_to = 0
+        self.coming = 0
 
     def write(self, notes: Sequence[Note]) -> Written:
         """Done when the notes are durable, in this order; SpoolError or SpoolFull when they are not.
@@ -105,15 +108,25 @@ class Groups:
             thread.close()
 
     def _enqueue(self, batch: _Batch) -> Written:
+        if not self._queue:
+            self._since = self._loop.time()
         self._queue.append(batch)
+        if not self._under_way:
+            self._reconsider()
         self._submit_soon()
         return batch.done
+
+    def _reconsider(self) -> None:
+        """Perhaps it need not wait so long any more."""
+        if isinstance(self._submitting, asyncio.TimerHandle):
+            self._submitting.cancel()
+            self._submitting = None
 
     def _submit_soon(self) -> None:
         """After the callbacks that are ready now: what other clients hand in at this moment shares the flush."""
         if self._submitting is not None or not self._queue:
             return
-        wait = self._pace.wait(len(self._under_way), self._loop.time())
+        wait = self._pace.wait(len(self._under_way), self._loop.time(), len(self._queue), self._since, self.coming)
         if wait is not None and self._under_way:
             if self._queue[0].turn or self._under_way[-1].batches[0].turn:
                 return  # a new file begins when all that goes into the old one is there
@@ -123,6 +136,8 @@ class Groups:
             return
         if wait > 0.0:
             self._submitting = self._loop.call_later(wait, self._submit)
+        elif self._was_one and not self._under_way and len(self._queue) == 1:
+            self._submit()  # clients come one at a time: nobody is likely to be ready beside this one
         else:
             self._submitting = self._loop.call_soon(self._submit)
 
@@ -151,7 +166,9 @@ class Groups:
             call = partial(self._log.append, notes, on_wire, self._threads.index(thread), is_alone=is_alone)
         self._under_way.append(group)
         self._begun += 1
-        self._pace.begins(now)
+        self._was_one = len(batches) == 1
+        self._pace.begins(now, len(batches), self._since)
+        self._since = now
         thread.submit(call, partial(self._answered, group))
         self._submit_soon()
 
@@ -176,16 +193,14 @@ class Groups:
                 return thread
         try:
             self._threads.append(Worker[int](f"journal-{len(self._threads)}"))
-        except RuntimeError:
+        except (RuntimeError, OSError):
             return None
         return self._threads[-1]
 
     def _answered(self, group: _Group, number: int | None, exc: BaseException | None) -> None:
         group.has_answer, group.number, group.error = True, number, exc
         self._pace.written(self._loop.time() - group.begun)
-        if isinstance(self._submitting, asyncio.TimerHandle):
-            self._submitting.cancel()  # perhaps it need not wait so long any more
-            self._submitting = None
+        self._reconsider()
         while self._under_way and self._under_way[0].has_answer:
             self._tell(self._under_way.popleft())
         self._submit_soon()

@@ -125,6 +125,10 @@ class Ledger:
         """See `Groups.write`."""
         return self._groups.write(notes)
 
+    def count_coming(self, change: int) -> None:
+        """Of the messages that are being handed in there is one more, or one fewer."""
+        self._groups.coming += change
+
     @property
     def is_full(self) -> bool:
         """True while the disk does not take pairs or notes: no new mail then."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -173,7 +174,14 @@ def _parts(fields: dict[str, Any]) -> list[dict[str, Any]]:
 def _write_instant(instant: float | None) -> str | None:
     if instant is None:
         return None
-    return datetime.fromtimestamp(instant, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    second, microsecond = divmod(round(instant * 1_000_000), 1_000_000)
+    return f"{_second(second)}.{microsecond:06d}Z"
+
+
+@lru_cache(maxsize=16)
+def _second(second: int) -> str:
+    """Many are accepted in the same second."""
+    return datetime.fromtimestamp(second, UTC).isoformat()[:-6]
 
 
 def _read_instant(text: object) -> float | None:

@@ -12,7 +12,16 @@ import pytest
 
 from gateway.durable import Disk
 from gateway.errors import SpoolError
-from gateway.spool.grouppace import MOST_UNDER_WAY, SLOW, GroupPace
+from gateway.spool.grouppace import (
+    GATHERED,
+    LATELY,
+    LONGEST,
+    MOST_UNDER_WAY,
+    RECENT,
+    SLOW,
+    VAIN,
+    GroupPace,
+)
 from gateway.spool.groups import Groups
 from gateway.spool.journal_state import read_journal
 from gateway.spool.notes import Kind, Note, find_files, read_pages, scan
@@ -20,9 +29,9 @@ from gateway.spool.writeahead import WriteAhead
 from tests.support.spools import until
 
 
-def after(seconds: float) -> GroupPace:
+def after(seconds: float, served: int = 1) -> GroupPace:
     pace = GroupPace()
-    pace.begins(100.0)
+    pace.begins(100.0, served)
     pace.written(seconds)
     return pace
 
@@ -30,6 +39,44 @@ def after(seconds: float) -> GroupPace:
 def test_with_none_under_way_a_group_begins_at_once() -> None:
     assert GroupPace().wait(0, 0.0) == 0
     assert after(1.0).wait(0, 100.0) == 0
+
+
+def test_who_has_come_waits_a_moment_for_messages_that_are_being_handed_in() -> None:
+    pace = after(SLOW / 2)
+    assert pace.wait(0, 100.001, waiting=1, since=100.0, coming=3) == pytest.approx(LONGEST - 0.001)
+    assert pace.wait(0, 100.001, waiting=GATHERED, since=100.0, coming=3) == 0
+    assert pace.wait(0, 101.0, waiting=2, since=100.0, coming=3) == 0
+    assert pace.wait(0, 100.001, waiting=1, since=100.0, coming=0) == 0
+
+
+def test_and_for_as_many_as_came_the_last_time_if_that_was_lately() -> None:
+    pace = after(SLOW / 2, served=4)
+    assert pace.wait(0, 100.002, waiting=3, since=100.001) == pytest.approx(LONGEST - 0.001)
+    assert pace.wait(0, 100.002, waiting=4, since=100.001) == 0
+    assert pace.wait(0, 100.0 + 2 * LATELY, waiting=1, since=100.0 + 2 * LATELY) == 0
+
+
+def test_where_one_waited_alone_to_the_end_the_next_ones_do_not() -> None:
+    pace = after(SLOW / 2)
+    pace.begins(200.0, 1, 200.0 - LONGEST)
+    for n in range(VAIN):
+        assert pace.wait(0, 201.0, waiting=1, since=201.0, coming=1) == 0, n
+        pace.begins(201.0, 1, 201.0)
+    assert pace.wait(0, 202.0, waiting=1, since=202.0, coming=1) == pytest.approx(LONGEST)
+
+
+def test_a_disk_is_as_fast_as_its_fastest_flush_of_late() -> None:
+    pace = after(0.012)
+    assert pace.wait(1, 101.0) == 0
+    pace.written(SLOW / 4)
+    assert pace.wait(1, 101.0) is None, "the other one was slow for another reason"
+    for _ in range(RECENT):
+        pace.written(0.012)
+    assert pace.wait(1, 101.0) == 0
+
+
+def test_on_a_slow_disk_nobody_waits_for_others() -> None:
+    assert after(0.012, served=5).wait(0, 100.001, waiting=1, since=100.0, coming=3) == 0
 
 
 def test_on_a_fast_disk_one_ends_before_the_next_begins() -> None:
@@ -68,7 +115,7 @@ class Scene:
     """A journal of its own on a slow disk, with groups that may overlap. `taken_in`: the IDs, in order."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, size: int = 1 << 20) -> None:
-        monkeypatch.setattr(GroupPace, "wait", lambda self, under_way, now: 0.0 if under_way < MOST_UNDER_WAY else None)
+        monkeypatch.setattr(GroupPace, "wait", lambda self, under_way, *_: 0.0 if under_way < MOST_UNDER_WAY else None)
         self.folder, self.disk = folder, SlowDisk()
         self.log = WriteAhead(self.disk, str(folder), size)
         self.taken_in: list[str] = []
@@ -254,7 +301,7 @@ def test_who_waits_for_the_pace_goes_on_as_soon_as_nothing_is_under_way(
 ) -> None:
     async def body() -> None:
         scene = Scene(tmp_path, monkeypatch)
-        monkeypatch.setattr(GroupPace, "wait", lambda self, under_way, now: 3600.0 if under_way else 0.0)
+        monkeypatch.setattr(GroupPace, "wait", lambda self, under_way, *_: 3600.0 if under_way else 0.0)
         first = scene.write("aaaa0000001")
         await scene.flushing(1)
         second = scene.write("aaaa0000002")

@@ -429,3 +429,22 @@ def test_changes_that_are_larger_than_a_file_of_the_journal_are_written_all_the_
             assert len((await again.record(ids[0])).recipients) == 1000
 
     asyncio.run(scene())
+
+
+def test_who_is_handing_in_a_message_is_counted_until_its_last_octet_or_its_end(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with a_spool(tmp_path) as spool:
+            groups, envelope = spool._ledger._groups, Envelope("a@b.test", (Recipient("c@d.test"),))
+            small, large, gone = (spool.draft([lambda item: b"Received: x\r\n"]) for _ in range(3))
+            assert groups.coming == 3
+            await large.write(b"x" * (drafts.KEPT + 1))
+            assert groups.coming == 2, "it goes to disk as it comes: nobody waits for it"
+            await gone.abort()
+            await gone.abort()
+            assert groups.coming == 1
+            await small.write(b"Subject: s\r\n\r\nbody\r\n")
+            await spool.commit(small, envelope, message_class="normal", peer=Peer())
+            await spool.commit(large, envelope, message_class="normal", peer=Peer())
+            assert groups.coming == 0
+
+    asyncio.run(body())
