@@ -72,14 +72,14 @@ class MailLog:
         self._out, self._now = out, now
         self._journald = _is_journal(out, environ.get("JOURNAL_STREAM"))
         self._poller = _poller(out)
-        self._backlog: deque[str] = deque()
+        self._backlog: deque[tuple[float, Event]] = deque()
         self._dropped = 0
         self._soon: Callable[[Callable[[], None]], object] | None = None
         self._is_due = False
 
     def write(self, event: Event) -> None:
         """One line. A stream that cannot be written is no reason to stop the mail."""
-        self._backlog.append(self._head(event.level) + cut(render(event)) + "\n")
+        self._backlog.append((self._now(), event))
         if len(self._backlog) > MAX_BACKLOG:
             self._backlog.popleft()
             self._dropped += 1
@@ -96,8 +96,10 @@ class MailLog:
         if soon is None:
             self._write_out()
 
-    def _head(self, level: str) -> str:
-        return _PRIORITY[level] if self._journald else iso(self._now()) + " "
+    def _line(self, at: float, event: Event) -> str:
+        """Made when it leaves: many in one go cost a fraction of what each costs by itself."""
+        head = _PRIORITY[event.level] if self._journald else iso(at) + " "
+        return head + cut(render(event)) + "\n"
 
     def _write_out(self) -> None:
         self._is_due = False
@@ -106,14 +108,14 @@ class MailLog:
                 if self._dropped:
                     lost = Remark("log", f"{self._dropped} lines were lost: nobody read them")
                     self._dropped = 0
-                    self._out.write(f"{self._head(lost.level)}{render(lost)}\n")
+                    self._out.write(self._line(self._now(), lost))
                     self._out.flush()
                     continue
                 if self._poller is None:  # a file takes any number of them
-                    lines = "".join(self._backlog)
+                    lines = "".join([self._line(at, event) for at, event in self._backlog])
                     self._backlog.clear()
                 else:
-                    lines = self._backlog.popleft()
+                    lines = self._line(*self._backlog.popleft())
                 self._out.write(lines)
                 self._out.flush()
         except (OSError, ValueError):

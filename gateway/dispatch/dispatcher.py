@@ -58,6 +58,9 @@ from gateway.spool.entry import Entry
 from gateway.spool.record import Route
 from gateway.spool.spool import Spool
 
+MOMENT = 0.05
+"""Seconds for which what holds is not looked at again for the words behind a 250, unless it is known to have changed."""
+
 
 class Dispatcher:
     """Builds the parts of dispatch and hands them to each other; gathers the situation; owns the loop."""
@@ -178,6 +181,7 @@ class Dispatcher:
         )
         self.lines = Lines(monitor, self.calls, self.meter, self.experience, self._waking)
         self._stopping = False
+        self._lately: tuple[float, Situation] | None = None
         self._dues_after_step = clockstep.DueMover(spool, clock, journal)
         self._stamps = Stamps(settings)
         self.keeper = StateKeeper(spool, journal)
@@ -236,6 +240,7 @@ class Dispatcher:
         for name in changed:
             self.experience.troubles.forget(name)
         self.settings = self.director.settings = settings
+        self._lately = None
         self._stamps = Stamps(settings)
         self.timetable.replace(schedule, settings.mode)
         self.calls.dialler.replace(settings.links, schedule.timezone)
@@ -248,6 +253,7 @@ class Dispatcher:
     async def settled(self) -> None:
         """Orders just given are judged and on disk."""
         self._judge_mode()
+        self._lately = None
         await self._keep_states()
         self._waking.now()
 
@@ -256,8 +262,11 @@ class Dispatcher:
         return decide(facts_of_entry(entry, wish, "outside" if entry.outside else "inside"), self.situation())
 
     def leaves(self, entry: Entry) -> str | None:
-        """See `sentences.leaves`."""
-        situation = self.situation()
+        """See `sentences.leaves`. Many who hand in mail at the same moment are told by one look at what holds then."""
+        now = self._clock.monotonic()
+        if self._lately is None or now - self._lately[0] > MOMENT:
+            self._lately = now, self.situation()
+        situation = self._lately[1]
         route: Route = "outside" if entry.outside else "inside"
         return sentences.leaves(decide(facts_of_entry(entry, None, route), situation), situation)
 
@@ -340,6 +349,7 @@ class Dispatcher:
     # -- the pump -----------------------------------------------------------------------------------------------
 
     async def _pump(self) -> None:
+        self._lately = None
         await self._keep_states()
         await self._dues_after_step.move(self.settings.queue)
         self._judge_mode()
