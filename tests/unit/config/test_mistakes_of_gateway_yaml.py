@@ -112,6 +112,7 @@ ROWS = [
     (HQ + "    port: 0\n", 4, 11, '"0" is not a port', "0", "1 to 65535"),
     (HQ + "    tls: starttls\n", 4, 10, '"starttls" is not a kind of TLS', "starttls", "required, opportunistic"),
     (HQ + "    tls: none\n    ca: ca.pem\n", 5, 9, '"ca" has no meaning with tls: none', "ca.pem", ""),
+    (HQ + f"    tls: opportunistic\n    pin: {HEX}\n", 5, 10, '"pin" has no meaning with tls: opportunistic', HEX, ""),
     (HQ + f"    ca: ca.pem\n    pin: {HEX}\n", 5, 10, 'either "ca" or "pin"', HEX, ""),
     (HQ + "    pin: abcd\n", 4, 10, "is not the SHA-256 of a key", "abcd", "64 hexadecimal"),
     (HQ + "    user: brno\n", 4, 11, 'a "user" and no "password"', "brno", "password: {file: …}"),
