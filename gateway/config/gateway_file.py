@@ -237,7 +237,10 @@ class _Builder:
         if "ca" in entry.keys and "pin" in entry.keys:
             self._wrong(entry, "pin", 'a relay has either "ca" or "pin", not both', "remove one of them.")
         for key in ("ca", "pin"):
-            if key in entry.keys and tls in ("none", "opportunistic"):  # the latter sends without it where none is offered
+            if key in entry.keys and tls in (
+                "none",
+                "opportunistic",
+            ):  # the latter sends without it where none is offered
                 self._wrong(entry, key, f'"{key}" has no meaning with tls: {tls}', "write tls: required, or remove it.")
         host = entry.get("host", "")
         if entry.get("name", "").startswith("direct:"):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import NoReturn, cast
 import aiosmtplib
 
 from gateway.config.settings import RelaySettings
-from gateway.courier import dial
+from gateway.courier import dial, kernel
 from gateway.courier.capabilities import Capabilities, read_capabilities
 from gateway.courier.contract import Timers, Why
 from gateway.courier.memory import DISTRUST, DISTRUST_OF_A_CUT, RelayMemory
@@ -60,6 +61,8 @@ class Door:
         self.timers = timers
         self.wire: Wire | None = None
         self._watch: Watch | None = None
+        self._ungreeted: socket.socket | None = None
+        self._is_doubted = False
         self._hostname = hostname
         self._interface = interface
         self._credentials = credentials
@@ -94,6 +97,10 @@ class Door:
         """A link changed: find out whether the connection survived it, rather than wait minutes for an answer."""
         if self._watch is not None:
             self._watch.suspect()
+        elif self._ungreeted is not None and not self._is_doubted:
+            # Nothing of ours is under way by which the kernel would notice, so it is told to ask.
+            self._is_doubted = True
+            kernel.ask_for_life(self._ungreeted, self.timers.suspicion + self.timers.silence, self.timers.block)
 
     @contextlib.contextmanager
     def _watched(self, wire: Wire) -> Iterator[None]:
@@ -146,9 +153,12 @@ class Door:
         except ValueError as exc:
             sock.close()
             raise NoEntry("setup", f"we cannot introduce ourselves as {self._hostname} ({exc})", alarm=True) from exc
+        self._ungreeted = sock
         try:
             async with asyncio.timeout(timers.tls if implicit else timers.greeting):
                 await client.connect()
+            if self._is_doubted:
+                kernel.ask_for_life(sock, 0.0, timers.block)
         except aiosmtplib.SMTPConnectResponseError as exc:
             self._turned_away(exc.code, exc.message, "refuses us")
         except aiosmtplib.SMTPResponseException as exc:
@@ -159,12 +169,16 @@ class Door:
                 raise TlsFailed(failure_in_words(cause)) from exc
             if implicit and isinstance(cause, ConnectionAbortedError | TimeoutError):
                 raise NoEntry("unreachable", f"{relay.host} {failure_in_words(cause)}", reached=False) from exc
+            if self._is_doubted and _is_the_kernels(exc):
+                text = "does not know this connection any more: the line was cut"
+                raise NoEntry("broken", f"{relay.host} {text}", reached=False) from exc
             if isinstance(exc, TimeoutError):
                 said = "accepts the connection and then says nothing"
             else:
                 said = "closes the connection without a word"
             raise NoEntry("unreachable", f"{relay.host} {said}", reached=False) from exc
         finally:
+            self._ungreeted = None
             if client.transport is None:
                 sock.close()
         self.wire = Wire(asyncio.get_running_loop())
@@ -270,6 +284,15 @@ class Door:
         why: Why = "busy" if code == 421 else "refused"
         how = "is busy" if code == 421 else how
         raise NoEntry(why, f"{self.relay.host} {how} ({reply})", reply)
+
+
+def _is_the_kernels(exc: BaseException | None) -> bool:
+    """Did the connection break, other than by the peer's closing it or by our patience?"""
+    while exc is not None:
+        if isinstance(exc, OSError) and exc.errno is not None:
+            return True
+        exc = exc.__cause__ or exc.__context__
+    return False
 
 
 def _ssl_of(wire: Wire) -> ssl.SSLObject | None:

@@ -117,6 +117,16 @@ def limit_backoff(sock: socket.socket | None, seconds: float | None) -> bool:
     return True
 
 
+def ask_for_life(sock: socket.socket, seconds: float, patience: float) -> None:
+    """Ask the peer every second, and end the connection (ETIMEDOUT) when nothing at all has come for `seconds`; 0: no more of
+    that, and `patience` is the time for octets of ours that are not acknowledged, as ever."""
+    if sock.fileno() < 0:
+        return
+    keep_asking(sock, bool(seconds))
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, int((seconds or patience) * 1000)))
+
+
 def keep_asking(sock: socket.socket | None, wanted: bool) -> None:
     """Have the kernel ask the peer every second whether it is still there, while nothing else is under way."""
     if sock is None or sock.fileno() < 0:

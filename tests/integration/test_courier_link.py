@@ -107,6 +107,57 @@ def test_a_connection_that_the_cut_killed_before_the_first_message_is_given_up_a
     assert end.seconds < 10
 
 
+@pytest.mark.parametrize("line", ["drop"], indirect=True)
+def test_one_that_was_not_greeted_yet_does_not_wait_its_five_minutes(line: Line) -> None:
+    timers = dataclasses.replace(PATIENT, greeting=60.0)
+
+    async def go() -> Any:
+        with line.inside("hq"):
+            connected = asyncio.Event()
+            relay = Relay({"CONNECT": lambda _: (connected.set(), SILENCE)[1]}, host="10.77.0.2")
+            await relay.__aenter__()
+        nudge = Nudge()
+        with line.inside("branch"):
+            task = asyncio.create_task(send(relay, shipment("m0"), timers=timers, nudge=nudge))
+            await connected.wait()
+            await asyncio.to_thread(line.ask, "set", "--down", "--for", "0.5s")
+            await asyncio.sleep(0.6)
+            nudge.poke()
+            end, feed = await task
+        await relay.__aexit__(None, None, None)
+        return end, feed
+
+    end, feed = asyncio.run(go())
+
+    assert (end.why, feed.taken) == ("broken", 0)
+    assert end.text == "10.77.0.2 does not know this connection any more: the line was cut"
+    assert end.seconds < 10
+
+
+@pytest.mark.parametrize("line", ["keep"], indirect=True)
+def test_a_relay_that_greets_slowly_is_waited_for_where_the_line_works(line: Line) -> None:
+    async def go() -> Any:
+        with line.inside("hq"):
+            ready = asyncio.Event()
+            relay = Relay({"CONNECT": Say("220 at last", after=ready)}, host="10.77.0.2")
+            await relay.__aenter__()
+        nudge = Nudge()
+        with line.inside("branch"):
+            task = asyncio.create_task(
+                send(relay, shipment("m0"), timers=dataclasses.replace(PATIENT, greeting=60.0), nudge=nudge)
+            )
+            await asyncio.sleep(0.3)
+            nudge.poke()
+            await asyncio.sleep(3.0)  # far more than it would have to show life if it were dead
+            ready.set()
+            end, feed = await task
+        await relay.__aexit__(None, None, None)
+        return end, feed
+
+    end, feed = asyncio.run(go())
+    assert (end.why, feed.kinds("m0")) == ("done", ["Delivered"])
+
+
 @pytest.mark.parametrize("line", ["keep"], indirect=True)
 def test_a_connection_that_survives_the_cut_goes_on_where_it_was(line: Line) -> None:
     end, feed, relay = send_over(line, cut="1.5s", nudge=Nudge())
