@@ -77,8 +77,8 @@ class ClientTransport(asyncio.Transport):
         return len(self._unsent)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        if self._is_over or not data:
-            return
+        if not data or self._is_over or (self._is_closing and not self._unsent):
+            return  # too late: its end has come, or is on its way
         if self._wants_end:
             raise RuntimeError("nothing can be written behind the end")
         if not self._unsent:
@@ -151,12 +151,13 @@ class ClientTransport(asyncio.Transport):
             self._force_close(exc)
             return
         del self._unsent[:sent]
+        if not self._unsent:  # before the protocol hears of it, and perhaps closes it
+            self._loop.remove_writer(self._descriptor)
         if self._has_waited and len(self._unsent) <= LOW_WATER:
             self._has_waited = False
             self.get_protocol().resume_writing()
         if self._unsent or self._is_over:
             return
-        self._loop.remove_writer(self._descriptor)
         if self._is_closing:
             self._end(None)
         elif self._wants_end:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -174,5 +175,38 @@ def test_abort_drops_what_is_not_sent() -> None:
             assert protocol.events == ["made"]
             await asyncio.sleep(0)
             assert protocol.events == ["made", ("lost", None)]
+
+    asyncio.run(body())
+
+
+def test_what_is_written_after_an_abort_is_dropped_and_leaves_nothing_behind() -> None:
+    async def body() -> None:
+        async with connected() as (transport, protocol, other):
+            descriptor = transport.get_extra_info("socket").fileno()
+            transport.abort()
+            transport.write(b"x" * (8 << 20))  # more than the kernel takes at once
+            await asyncio.sleep(0)
+            assert protocol.events == ["made", ("lost", None)]
+            assert not asyncio.get_running_loop().remove_writer(descriptor), "nobody waits for a closed descriptor"
+            assert other.recv(1) == b""
+
+    asyncio.run(body())
+
+
+def test_a_protocol_may_close_it_when_it_hears_that_all_is_sent() -> None:
+    async def body() -> None:
+        async with connected() as (transport, protocol, other):
+            descriptor = transport.get_extra_info("socket").fileno()
+            protocol.resume_writing = transport.close  # type: ignore[method-assign]
+            while not protocol.is_paused:
+                transport.write(b"x" * (HIGH_WATER + 1))
+            other.setblocking(False)
+            async with asyncio.timeout(10):
+                while len(protocol.events) == 1:
+                    with contextlib.suppress(BlockingIOError):
+                        other.recv(1 << 24)
+                    await asyncio.sleep(0.001)
+            assert protocol.events == ["made", ("lost", None)]
+            assert not asyncio.get_running_loop().remove_writer(descriptor), "nobody waits for a closed descriptor"
 
     asyncio.run(body())
