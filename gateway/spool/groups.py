@@ -100,7 +100,11 @@ class Groups:
         return len(self._under_way)
 
     async def close(self) -> None:
-        """Nothing may be written any more."""
+        """Nothing may be written any more; what was handed in is written before, though nobody may wait for it."""
+        if self._queue:
+            written = asyncio.Event()
+            self._queue[-1].done.then(lambda _: written.set())
+            await written.wait()
         for thread in self._threads:
             await thread.run(lambda: 0)  # whatever is under way on it has ended
         await self.run(self._log.close)

@@ -410,3 +410,17 @@ def test_who_gives_up_waiting_leaves_the_notes_and_the_others_alone(
         await scene.close()
 
     asyncio.run(body())
+
+
+def test_at_the_end_what_waits_for_others_is_written_all_the_same(tmp_path: Path) -> None:
+    async def body() -> None:
+        log = WriteAhead(Disk(), str(tmp_path), 1 << 20)
+        groups = Groups(log, tuple, lambda note, number: None, lambda: None)
+        groups.coming = 1  # and never comes
+        written = groups.write([Note(Kind.ACCEPTED, "aaaa0000001", b"{}", b"x")])
+        await groups.close()
+        assert written.is_done
+        found = read_journal(Disk(), find_files(Disk(), str(tmp_path))[0])
+        assert list(found.changes) == ["aaaa0000001"]
+
+    asyncio.run(body())
