@@ -24,9 +24,9 @@ def leaves(verdict: Decision, s: Situation) -> str | None:
 
 def late(record: Record, s: Situation) -> str | None:
     """A sentence for the sender of a message that is later than its plan; None while it is not (DESIGN section 8). By a clock
-    that is not set nothing is late."""
+    that is not set nothing is late, nor is what an operator holds or stops; and why he does is not for the sender."""
     facts = facts_of(record)
-    if s.clock_why is not None or not is_late(record, facts, s):
+    if s.clock_why is not None or s.mode == "stopped" or facts.held or not is_late(record, facts, s):
         return None
     verdict = decide(facts, s)
     if isinstance(verdict, Go) or verdict.next_try.kind == "asap":

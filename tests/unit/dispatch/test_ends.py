@@ -8,6 +8,7 @@ from msgspec import structs
 
 from gateway.config.settings import BudgetSettings, QueueSettings
 from gateway.connectivity.ledger import BudgetState
+from gateway.dispatch import sentences
 from gateway.dispatch.decide import decide
 from gateway.dispatch.ends import has_expired, is_late, planned, untried_late_from, will_retry_until
 from gateway.dispatch.facts import MessageFacts, Situation, Wait, facts_of
@@ -137,3 +138,12 @@ def test_what_a_budget_keeps_back_is_late_when_its_opening_is_long_past() -> Non
     today = structs.replace(message(), created=at("2026-11-24 09:00"))
     assert untried(today, s) == at("2026-11-24 13:00")
     assert untried(today, situation(now="2026-11-24 12:00", links=(replace(LINE, up=False),))) is None, "for a line"
+
+
+def test_the_sender_of_what_an_operator_holds_or_stops_hears_nothing_of_it_nor_of_his_note() -> None:
+    late = record(created="2026-11-23 09:00", held=True, hold_note="looks like Anna's resignation, ask the boss")
+    noon = situation(now="2026-11-24 12:00")
+    assert sentences.late(late, noon) is None
+    late.held, late.hold_note = False, None
+    assert sentences.late(late, noon) is not None
+    assert sentences.late(late, replace(noon, mode="stopped")) is None
