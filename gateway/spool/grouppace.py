@@ -16,7 +16,7 @@ from collections import deque
 SLOW = 0.002
 """Seconds of a flush from which on it pays to begin another meanwhile."""
 
-MOST_UNDER_WAY = 6
+MOST_UNDER_WAY = 8
 """Flushes at once. The disk may well take them one after the other; it has the next at hand then."""
 
 GATHERED = 10
@@ -28,9 +28,6 @@ LONGEST = 0.008
 LATELY = 0.05
 """Seconds after which how many came the last time says nothing any more."""
 
-VAIN = 50
-"""Groups that wait for nobody after one message has waited alone to the end: whoever is handing one in is slow at it."""
-
 RECENT = 8
 """Flushes of which the shortest tells how fast the disk is: on a busy machine the others tell how busy it is."""
 
@@ -38,21 +35,20 @@ RECENT = 8
 class GroupPace:
     """Told of each group that begins and that was written (`now`: monotonic seconds); asked before each that may begin."""
 
-    __slots__ = ("_begun", "_recent", "_rests", "_seconds", "_served")
+    __slots__ = ("_begun", "_recent", "_seconds", "_served", "_slow")
 
     def __init__(self) -> None:
         self._seconds = 0.0
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._begun = float("-inf")
-        self._rests = self._served = 0
+        self._served = 0
+        self._slow = 0  # messages being handed in for which somebody has waited to the end already
 
-    def begins(self, now: float, waiting: int = 1, since: float = float("inf")) -> None:
-        """A group begins that serves so many, of whom the first waits `since` then."""
+    def begins(self, now: float, waiting: int = 1, since: float = float("inf"), coming: int = 0) -> None:
+        """A group begins that serves so many, of whom the first waits `since` then; so many more are being handed in."""
         self._begun, self._served = now, waiting
-        if self._rests:
-            self._rests -= 1
-        elif waiting == 1 and now - since >= LONGEST:
-            self._rests = VAIN
+        if now - since >= LONGEST:
+            self._slow = coming
 
     def written(self, seconds: float) -> None:
         """A group took so long."""
@@ -65,9 +61,10 @@ class GroupPace:
         `waiting`: those whom it would serve by now, the first of them `since` then; `coming`: messages being handed in.
         """
         if under_way == 0:
+            self._slow = min(self._slow, coming)
             expected = self._served if now - self._begun < LATELY else 1
-            are_enough = waiting >= GATHERED or (not coming and waiting >= expected)
-            if are_enough or self._rests or self._seconds >= SLOW:
+            are_enough = waiting >= GATHERED or (coming <= self._slow and waiting >= expected)
+            if are_enough or self._seconds >= SLOW:
                 return 0.0
             return max(0.0, since + LONGEST - now)
         if self._seconds < SLOW or under_way >= MOST_UNDER_WAY:

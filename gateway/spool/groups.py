@@ -171,7 +171,7 @@ class Groups:
         self._under_way.append(group)
         self._begun += 1
         self._was_one = len(batches) == 1
-        self._pace.begins(now, len(batches), self._since)
+        self._pace.begins(now, len(batches), self._since, self.coming)
         self._since = now
         thread.submit(call, partial(self._answered, group))
         self._submit_soon()
