@@ -297,6 +297,7 @@ class Dispatcher:
             calls=self.calls.states(),
             link_budgets=self.meter.link_budgets(),
             window_budgets=self.meter.window_budgets() if not self.mode.is_online else {},
+            mode_passes=self.timetable.orders.mode_until is not None,
         )
 
     @property

@@ -65,7 +65,7 @@ def untried_late_from(message: MessageFacts, verdict: Wait, s: Situation) -> flo
         return None
     if verdict.kept_back:
         return late_from(message, s)
-    if s.mode == "online" or not s.calendar.has_windows():
+    if s.mode == "online" or s.mode_passes or not s.calendar.has_windows():
         return None
     if s.mode_set == "auto" and any(link.kind == "permanent" for link in s.links):
         return None  # a line that comes back makes it Online

@@ -105,7 +105,7 @@ class Situation:
     `opportunity_since`: when the present Online time began; a Next Try set before it is void (going Online makes all ASAP).
     `speed`: bit/s by link name, as measured or guessed. `clock_why`: why the clock is *not set* (DESIGN section 6), None while
     it is; then `open` holds only what an operator opened by hand. `calls`: links that can be called, by name.
-    `link_budgets`, `window_budgets`: by name of link or window, where there is one.
+    `link_budgets`, `window_budgets`: by name of link or window, where there is one. `mode_passes`: it was ordered for a time.
     """
 
     now: float
@@ -123,6 +123,7 @@ class Situation:
     calls: Mapping[str, CallState] = field(default_factory=dict)
     link_budgets: Mapping[str, BudgetState] = field(default_factory=dict)
     window_budgets: Mapping[str, BudgetState] = field(default_factory=dict)
+    mode_passes: bool = False
 
 
 class NextTry(msgspec.Struct, frozen=True, gc=False):

@@ -208,8 +208,11 @@ class Teller:
         plan = self._late(record) if record is not None else None
         if record is None or plan is None:
             return  # it left in the meantime
+        is_inside = not record.pending_on("outside")  # with some of both it was decided over those outside
         waiting = [
-            n for n, r in enumerate(record.recipients) if r.standing == "pending" and wanted("delayed", r, record)
+            n
+            for n, r in enumerate(record.recipients)
+            if r.standing == "pending" and r.inside == is_inside and wanted("delayed", r, record)
         ]
         if waiting:
             groups.add("delayed", record, waiting, plan)

@@ -126,6 +126,7 @@ def test_it_is_not_where_that_passes_or_an_operator_wants_it_so() -> None:
     assert untried(bulk, situation(FRIDAY, mode="stopped")) is None
     assert untried(bulk, situation(FRIDAY, clock_why="the clock is not set", open=())) is None
     assert untried(bulk, situation(FRIDAY, mode_set="auto")) is None, "a permanent line may come back"
+    assert untried(bulk, situation(FRIDAY, mode_passes=True)) is None, "what was before comes back"
     assert untried(bulk, situation("timezone: UTC\nwindows: []\n")) is None, "it waits for an operator's send"
     assert untried(bulk, situation(FRIDAY, mode="online", links=(replace(LINE, up=False),))) is None
 

@@ -342,6 +342,26 @@ def test_late_mail_of_a_sender_is_one_report_and_what_left_meanwhile_is_not_in_i
     check(tmp_path, body)
 
 
+def test_of_a_late_message_only_those_outside_are_named_and_who_wants_no_word_is_not_asked_again(
+    tmp_path: Path,
+) -> None:
+    async def body(house: Telling) -> None:
+        both = await house.hand_in("both", ["ops@hq.test", "jan@branch.test"])
+        await house.spool.update([both], lambda record: setattr(record.recipients[1], "inside", True))
+        never = await house.hand_in("never", [Recipient("ops@hq.test", "NEVER")])
+        house.late = dict.fromkeys([both, never], "As things are, it does not leave by itself: no window sends it.")
+        house.teller.note_late(both)
+        house.teller.note_late(never)
+        await tell(house)
+        [(_, report)] = await house.reports()
+        assert [g["Final-Recipient"] for g in groups_of(report)[1:]] == ["rfc822; ops@hq.test"]
+        assert all(g["Last-Attempt-Date"] is None for g in groups_of(report)[1:]), "it was never tried"
+        assert house.spool.entries[both].warned
+        assert house.spool.entries[never].warned
+
+    check(tmp_path, body)
+
+
 def test_removals_of_one_sender_are_one_report(tmp_path: Path) -> None:
     async def body(house: Telling) -> None:
         assert isinstance(house.clock, FakeClock)
