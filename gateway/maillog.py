@@ -112,8 +112,8 @@ class MailLog:
                     self._out.flush()
                     continue
                 if self._poller is None:  # a file takes any number of them
-                    lines = "".join([self._line(at, event) for at, event in self._backlog])
-                    self._backlog.clear()
+                    waiting, self._backlog = self._backlog, deque()
+                    lines = "".join([self._line(at, event) for at, event in waiting])
                 else:
                     lines = self._line(*self._backlog.popleft())
                 self._out.write(lines)

@@ -135,12 +135,16 @@ class ClientTransport(asyncio.Transport):
         except OSError as exc:
             self._force_close(exc)
             return
-        if count:
-            protocol.buffer_updated(count)
-        elif protocol.eof_received():
-            self._read_no_more()  # the replies still owed may go
-        else:
-            self.close()
+        try:
+            if count:
+                protocol.buffer_updated(count)
+            elif protocol.eof_received():
+                self._read_no_more()  # the replies still owed may go
+            else:
+                self.close()
+        except BaseException:  # a fault of ours, of which the event loop will tell
+            self._force_close(None)
+            raise
 
     def _may_write(self) -> None:
         try:
