@@ -54,35 +54,46 @@ class Hangup(Exception):
         self.linger = linger
 
 
+class _NeverAsked:
+    """Stands for a future that nobody awaits."""
+
+    def done(self) -> bool:
+        return False
+
+
 class Connection(SMTP, asyncio.BufferedProtocol):
     """Reads commands and calls `obey` with each; subclasses give them meaning.
 
     What serves a client is never cancelled by what the client does: a lost connection ends the next wait for it.
     """
 
+    # What most connections never change stands in the class: one is made for each message of most devices.
+    serving: Serving | None = None
+    transport: asyncio.Transport | None = None
+    tls: ssl.SSLObject | None = None
+    address: IpAddress | None = None
+    client = ""
+    origin = ""  # see `gateway.reception.guests`
+    is_lost = False
+    _is_over_tls = False  # from the first octet of the handshake on; `tls` is set at its end
+    _writable: asyncio.Future[None] | None = None  # set while the client does not read what we say
+    _deadline = math.inf
+    _late_reply = replies.TIMEOUT
+    _watch: asyncio.TimerHandle | None = None
+    _is_held_up = False  # waits for the client, though not for a word: for the handshake, or for it to read
+    _has_made_way = False
+    _told = 0
+    _discarding: int | None = None
+    _closed = (
+        _NeverAsked()
+    )  # looked at when asyncio's StreamReaderProtocol is let go, whose constructor is not called either
+
     def __init__(self, host: Host, loop: asyncio.AbstractEventLoop) -> None:
-        asyncio.StreamReaderProtocol.__init__(self, None, loop=loop)  # type: ignore[arg-type]  # a reader of our own
         self.loop = loop
         self.host = host
         self.timers: ReceptionTimers = host.timers
-        self.serving: Serving | None = None
         self.inbox = Inbox(self._resume)
-        self.transport: asyncio.Transport | None = None
-        self.tls: ssl.SSLObject | None = None
-        self.address: IpAddress | None = None
-        self.client = ""
-        self.origin = ""  # see `gateway.reception.guests`
-        self.is_lost = False
-        self._is_over_tls = False  # from the first octet of the handshake on; `tls` is set at its end
         self._out = bytearray()
-        self._writable: asyncio.Future[None] | None = None  # set while the client does not read what we say
-        self._deadline = math.inf
-        self._late_reply = replies.TIMEOUT
-        self._watch: asyncio.TimerHandle | None = None
-        self._is_held_up = False  # waits for the client, though not for a word: for the handshake, or for it to read
-        self._has_made_way = False
-        self._told = 0
-        self._discarding: int | None = None
 
     # The transport's side.
 
@@ -93,7 +104,7 @@ class Connection(SMTP, asyncio.BufferedProtocol):
         self.inbox.attach(transport)
         self.address = client_address(transport.get_extra_info("peername"))
         self.client = str(self.address) if self.address is not None else "unknown"
-        self.origin = self.counted_as()
+        self.origin = self.recognize()
         self.host.guests.enter(self)
         self.serving = Serving(self._serve(), self.loop, self._served)
         self.serving.resume()
@@ -273,8 +284,8 @@ class Connection(SMTP, asyncio.BufferedProtocol):
         """It is the client's turn, or nothing but the end of the connection is left; and its place is not given away yet."""
         return not self._has_made_way and (self.inbox.is_waiting or self._is_held_up or self.serving is None)
 
-    def counted_as(self) -> str:
-        """The `origin` of this client."""
+    def recognize(self) -> str:
+        """Look at the address of one who has just come; the `origin` of this client."""
         return self.client
 
     @property

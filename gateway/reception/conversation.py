@@ -39,17 +39,18 @@ class Conversation(Connection):
     verbs: ClassVar[dict[str, Verb]] = {}
     """By name in capitals; filled once, by the class that knows them all."""
 
+    standing = Standing()
+    own_addresses: tuple[str, ...] = ()
+    failures = 0
+    has_begun = False  # a MAIL was accepted
+    has_delivered = False  # a message was
+    is_signing_in = False
+    _chatter = _resets = _unknowns = _errors = 0
+
     def __init__(self, host: Host, rules: Rules, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(host, loop)
         self.rules = rules
         self.state = self.session = SmtpState(loop)
-        self.standing = Standing()
-        self.own_addresses: tuple[str, ...] = ()
-        self.failures = 0
-        self.has_begun = False  # a MAIL was accepted
-        self.has_delivered = False  # a message was
-        self.is_signing_in = False
-        self.forget_counts()
 
     # What the connection asks.
 
@@ -58,7 +59,6 @@ class Conversation(Connection):
         if not policy.is_within(self.rules.listen.networks, self.address):
             self.tell(replies.NOT_FOR_YOU)
             raise Hangup(replies.NOT_FOR_YOU, linger=False)
-        self.standing = Standing(listed=policy.is_within(accept.networks, self.address))
         refusal = self.host.guests.admit(
             self,
             limit=accept.max_connections,
@@ -103,10 +103,10 @@ class Conversation(Connection):
             return Claim.FIRM
         return Claim.STRANGER if self.has_begun else Claim.IDLE
 
-    def counted_as(self) -> str:
+    def recognize(self) -> str:
         # The office's own devices are told apart, also where they share a /64.
-        listed = policy.is_within(self.rules.accept.networks, self.address)
-        return self.client if listed else policy.origin_of(self.address)
+        self.standing = Standing(listed=policy.is_within(self.rules.accept.networks, self.address))
+        return self.client if self.standing.listed else policy.origin_of(self.address)
 
     def accepts_bare_lf(self) -> bool:
         return policy.repairs(self.rules.accept.line_endings, self.standing)

@@ -42,15 +42,16 @@ MAX_BEYOND = 10_000
 class Session(Conversation):
     """One client, from its greeting to its end."""
 
+    mail: MailArguments | None = None
+    intake: Intake | None = None  # with DATA for a moment, with BDAT from the first chunk to the last
+    is_taking = False
+    _pace: Pace | None = None  # of the chunks of BDAT: many small ones are no way around the minimum rate
+    _has_refused_recipients = False
+    _kept = _beyond = 0
+
     def __init__(self, host: Host, rules: Rules, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(host, rules, loop)
-        self.mail: MailArguments | None = None
         self.recipients: list[Recipient] = []
-        self.intake: Intake | None = None  # with DATA for a moment, with BDAT from the first chunk to the last
-        self._pace: Pace | None = None  # of the chunks of BDAT: many small ones are no way around the minimum rate
-        self.is_taking = False
-        self._has_refused_recipients = False
-        self._kept = self._beyond = 0
 
     async def end(self) -> None:
         await self.forget()
