@@ -148,10 +148,13 @@ def test_probes_are_in_the_ledger_of_a_link_with_a_budget(branch: Namespaces, tm
         with Gateway(tmp_path / "gw", link + RELAYS) as gateway:
 
             def seen() -> tuple[int, int] | None:
-                """What the ledger holds and the line has carried; None where a probe was under way between the looks."""
+                """What the ledger holds and the line has carried; None where a probe was under way between the looks, or was
+                over and not booked yet."""
                 carried = on_the_line(branch)
                 used = gateway.json("status")[0]["budgets"][0]["used"]
-                return (used, carried - before) if used > 3000 and on_the_line(branch) == carried else None
+                if used <= 3000 or gateway.json("status")[0]["budgets"][0]["used"] != used:
+                    return None
+                return (used, carried - before) if on_the_line(branch) == carried else None
 
             used, carried = eventually(seen, "some probes, and none of them at this moment")
             gateway.stop()
