@@ -171,10 +171,11 @@ class Meter:
 
     def leaves_more(self, session: Metered) -> bool:
         """Is more left of a budget, now that this session has ended, than when it was asked last? It used less than was
-        thought, or Online, where each session has its budget anew (Offline the opening has it)."""
+        thought, be it by an octet: a message may just fit now; or Online, where each session has its budget anew (Offline the
+        opening has it)."""
         budget = self._links[session.link].budget if session.link in self._links else None
         is_new = budget is not None and budget.per == "session" and not self._is_offline
-        return is_new or (self.has_budget(session.link) and session.given_back >= LEAST_UNSAVED)
+        return is_new or (self.has_budget(session.link) and session.given_back > 0)
 
     def has_tariff(self, link: str) -> bool:
         return link in self._links and self._links[link].tariff is not None

@@ -14,6 +14,7 @@ from gateway.config.settings import BudgetSettings, LinkSettings
 from gateway.courier.contract import Feed, SessionEnd
 from gateway.dispatch import director
 from gateway.dispatch.lane import MOST_ASKED
+from gateway.dispatch.meter import estimate
 from gateway.errors import SpoolError
 from gateway.events import Alarm, Received
 from gateway.spool.claims import Claim
@@ -94,6 +95,28 @@ def test_what_a_session_did_not_use_of_a_budget_is_there_for_others_at_once(tmp_
             await house.message("second", size=60_000)
             house.run()
             await house.until(lambda: list(house.spool.entries) == [first])
+
+    asyncio.run(check())
+
+
+def test_what_just_fits_once_the_estimate_of_a_session_is_put_right_leaves_at_once(tmp_path: Path) -> None:
+    sizes: list[int] = []
+
+    async def use_less(number: int, feed: Feed) -> SessionEnd:
+        while (shipment := await feed.take(OFFERS)) is not None:
+            sizes.append(shipment.content.size)
+            feed.settle(shipment.id, [TAKEN])
+        await asyncio.sleep(0.1)  # QUIT and its answer: meanwhile the decision is asked about what was not taken
+        return replace(DONE, octets_out=sizes[-1] - 2_000)  # a little less than was thought
+
+    async def check() -> None:
+        budget = estimate(40_000) + estimate(40_100) - 1_000
+        async with with_budget(House(tmp_path, FakeCourier(use_less)), budget, "day") as house:
+            await house.message("first", size=40_000)
+            await house.message("second", size=40_000)
+            house.run()
+            await house.until(lambda: not house.spool.entries)
+            assert house.courier.started == 2  # the first session had no room for it
 
     asyncio.run(check())
 
