@@ -160,7 +160,9 @@ def test_probes_are_in_the_ledger_of_a_link_with_a_budget(branch: Namespaces, tm
             gateway.stop()
             assert json.loads((gateway.spool / "state" / "ledger").read_text())["link dsl"]["month"]["octets"] >= used
         print(f"probes: ledger {used}, interface {carried}: {used / carried - 1:+.2%}")
-        assert abs(used - carried) < 0.05 * carried  # the address questions of the cable are counted, too
+        # Six probes: one that was not booked would be a sixth. The address questions of the cable (4 %) are carried, too, and
+        # how many acknowledgements a goodbye takes is the kernel's to choose, 52 octets each.
+        assert abs(used - carried) < carried / 8
 
     branch.inside(body)
 
