@@ -99,13 +99,14 @@ class Teller:
         self._since = 0.0
         self._again_at: float | None = None
         self._changed = asyncio.Event()
+        self._telling = False
         self._closing = False
         self._complaint = ""
 
     @property
     def is_about_to_tell(self) -> bool:
         """New mail is about to appear: not the moment to put a line down."""
-        return bool(self._untold or self._delayed) and self._again_at is None
+        return bool(self._telling or self._untold or self._delayed) and self._again_at is None
 
     def note(self, item: str) -> None:
         """A recipient of this message is `untold`, durably; or nobody is left to serve."""
@@ -167,6 +168,7 @@ class Teller:
         delayed, self._delayed = _first(self._delayed)
         groups = _Groups()
         left: set[str] = set()
+        self._telling = True
         try:
             for item in delayed:
                 await self._gather_late(item, groups)
@@ -181,6 +183,8 @@ class Teller:
         except Exception as exc:  # top of the worker: nothing of this round is lost, it is all in the records
             self._journal.record(Alarm("reports", f"a fault of the gateway: {type(exc).__name__}: {exc}"))
             left.update(untold)
+        finally:
+            self._telling = False
         self._untold.update((item, None) for item in untold if item in left)
         self._since = self._clock.monotonic()
         self._again_at = self._since + AGAIN if left else None

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -144,8 +145,29 @@ def test_failures_are_gathered_while_mail_is_sent_and_told_when_it_is_over(tmp_p
             house.is_idle = True
             house.teller.look()
             await until(lambda: len(house.spool.entries) == 1)
-            assert not house.teller.is_about_to_tell
+            await until(lambda: not house.teller.is_about_to_tell)
         assert len(await house.reports()) == 1
+
+    check(tmp_path, body)
+
+
+def test_a_line_is_not_put_down_while_a_report_is_being_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(house: Telling) -> None:
+        update, may_go_on = house.spool.update, asyncio.Event()
+        told: list[bool] = []
+
+        async def slow_update(*args: Any) -> Any:
+            await may_go_on.wait()
+            return await update(*args)
+
+        async with running(house):
+            await house.settle(await house.hand_in(), QUOTA)
+            monkeypatch.setattr(house.spool, "update", slow_update)
+            await until(lambda: any(isinstance(event, FailedTo) for event in house.events))
+            told.append(house.teller.is_about_to_tell)
+            may_go_on.set()
+            await until(lambda: not house.teller.is_about_to_tell)
+            assert (told, len(house.spool.entries)) == ([True], 1), "the report"
 
     check(tmp_path, body)
 
@@ -216,7 +238,7 @@ def test_without_room_for_the_report_the_message_stays_and_is_told_once_there_is
         async with running(house):
             await house.settle(item, QUOTA)
             await until(lambda: any(isinstance(event, Alarm) for event in house.events))
-            assert not house.teller.is_about_to_tell, "a line is not kept up for it"
+            await until(lambda: not house.teller.is_about_to_tell)  # a line is not kept up for it
             entry = house.spool.entries[item]
             assert (entry.outside, entry.inside, entry.untold) == (False, False, True)
             full = False
