@@ -14,6 +14,7 @@ import pytest
 from gateway.config.settings import LinkSettings, RelaySettings, Settings
 from gateway.connectivity.monitor import Monitor
 from gateway.courier.contract import Feed, SessionEnd
+from gateway.dispatch import scan
 from gateway.dispatch.dispatcher import Dispatcher
 from gateway.dispatch.lane import MOST_UNSETTLED
 from gateway.events import DeliveredTo, Event, FailedTo, Journal, Received
@@ -164,6 +165,7 @@ def test_a_month_without_a_line_ends_in_no_report_and_an_orderly_flush(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(grouppace, "LONGEST", 0.0)  # milliseconds of a clock that goes by the hour
+    monkeypatch.setattr(scan, "REST", 0.0)
 
     async def month(branch: Branch) -> None:
         await branch.start()
