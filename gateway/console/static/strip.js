@@ -94,7 +94,8 @@ const tightest = (budgets) => [...budgets].sort((x, y) => y.used / Math.max(1, y
 function tick() {
   const { overview } = S.standing;
   const wallClock = wall();
-  $("#wallclock").textContent = `${dayName(wallClock, { weekday: "short", day: "numeric", month: "short" })} ${wallClock.slice(11, 19)}`;
+  const day = `${dayName(wallClock, { weekday: "short", day: "numeric", month: "short" })} `;
+  fill($("#wallclock"), h("span", { class: "day" }, day), wallClock.slice(11, 19));
   const opening = overview.open[0];
   const leaving = whenMailLeaves();
   let label, count, sub;
