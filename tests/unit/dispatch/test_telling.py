@@ -151,7 +151,9 @@ def test_failures_are_gathered_while_mail_is_sent_and_told_when_it_is_over(tmp_p
     check(tmp_path, body)
 
 
-def test_a_line_is_not_put_down_while_a_report_is_being_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_is_not_put_down_while_a_report_is_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def body(house: Telling) -> None:
         update, may_go_on = house.spool.update, asyncio.Event()
         told: list[bool] = []
