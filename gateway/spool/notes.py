@@ -20,11 +20,18 @@ from gateway.durable import Disk
 
 PAGE = 4096
 
-FEW_NOTES = 16
-"""Groups of so few notes are packed (zlib) if that saves a page; larger ones fill their pages anyway."""
-
 MOST_PACKED = 32 * 1024
-"""Above it packing takes longer than writing."""
+"""Octets of a note above which packing it (zlib) takes longer than writing it."""
+
+PACKED_NOTES = 16
+"""Notes of a group that are packed: whoever waits for the group waits for that, too."""
+
+LEAST_PACKED = 256
+"""Octets of a note below which it does not pay."""
+
+_WINDOW, _MEMORY = 13, 6
+"""Of zlib, as powers of two: 64 KiB in all. Its own choice for any size takes 260, and clears them: five times what it takes to
+pack a small message, and the processor's cache is full of it then."""
 
 _MAGIC = b"TIDEGATE"
 _HEADER = struct.Struct("<8sIQQ8sI")  # magic, version, number, oldest, nonce, crc of what stands before
@@ -120,32 +127,41 @@ def read_header(page: bytes, file: JournalFile) -> bool:
 
 
 def pack_group(notes: Sequence[Note], nonce: bytes) -> bytes:
-    """The notes one after the other, filled up to whole pages. A few notes are packed where that saves a page of flash."""
+    """The notes one after the other, filled up to whole pages; packed, where that saves pages of flash."""
     size = sum(note.octets for note in notes)
-    if len(notes) <= FEW_NOTES and PAGE < size <= MOST_PACKED:
-        packed = _lay_out(notes, nonce, pack=True)
-        if len(packed) < size:  # and so by a page at least, since it is filled up to one
-            return packed
-    return _lay_out(notes, nonce, pack=False)
-
-
-def _lay_out(notes: Sequence[Note], nonce: bytes, *, pack: bool) -> bytes:
+    packed: list[bytes | None] = [None] * len(notes)
+    if size > PAGE:
+        smaller = [_packed(note) if number < PACKED_NOTES else None for number, note in enumerate(notes)]
+        less = sum(
+            note.octets - _NOTE.size - len(body) for note, body in zip(notes, smaller, strict=True) if body is not None
+        )
+        if _pages(size - less) < _pages(size):
+            packed, size = smaller, size - less
     parts: list[bytes] = []
-    length = 0
-    for note in notes:
-        body = [note.record, note.content]
-        if pack:
-            body = [zlib.compress(note.record + note.content, 1)]
-        size = sum(map(len, body))
-        sizes = len(note.record), len(note.content), size
-        head = _NOTE.pack(nonce, note.kind.value, pack, note.id.encode(), *sizes, 0)[:-_CRC_OCTETS]
+    for note, body in zip(notes, packed, strict=True):
+        as_it_is = (note.record, note.content) if body is None else (body,)
+        sizes = len(note.record), len(note.content), sum(map(len, as_it_is))
+        head = _NOTE.pack(nonce, note.kind.value, body is not None, note.id.encode(), *sizes, 0)[:-_CRC_OCTETS]
         crc = zlib.crc32(head)
-        for part in body:
+        for part in as_it_is:
             crc = zlib.crc32(part, crc)
-        parts += (head, struct.pack("<I", crc), *body)
-        length += _NOTE.size + size
-    parts.append(bytes(-length % PAGE))
+        parts += (head, struct.pack("<I", crc), *as_it_is)
+    parts.append(bytes(-size % PAGE))
     return b"".join(parts)
+
+
+def _packed(note: Note) -> bytes | None:
+    """Record and content packed; None where they are not the smaller for it."""
+    octets = len(note.record) + len(note.content)
+    if not LEAST_PACKED <= octets <= MOST_PACKED:
+        return None
+    packer = zlib.compressobj(1, zlib.DEFLATED, _WINDOW, _MEMORY)
+    packed = packer.compress(note.record) + packer.compress(note.content) + packer.flush()
+    return packed if len(packed) < octets else None
+
+
+def _pages(octets: int) -> int:
+    return -(-octets // PAGE)
 
 
 def scan(octets: bytes, nonce: bytes) -> Iterator[FoundNote]:

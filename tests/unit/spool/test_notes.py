@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.spool.notes import MOST_PACKED, PAGE, Kind, Note, pack_group, scan
+from gateway.spool.notes import MOST_PACKED, PACKED_NOTES, PAGE, Kind, Note, pack_group, scan
 
 NONCE = b"8 octets"
 
@@ -21,6 +23,18 @@ def test_a_group_is_packed_only_where_that_saves_a_page() -> None:
     assert len(pack_group([stubborn], NONCE)) <= 2 * PAGE
 
 
+def test_of_a_large_group_the_first_notes_are_packed_and_each_is_found_again() -> None:
+    content = {f"id{n}": bytes([n]) * 4000 if n % 4 else Random(n).randbytes(4000) for n in range(PACKED_NOTES + 10)}
+    group = pack_group([Note(Kind.ACCEPTED, item, b"{}", octets) for item, octets in content.items()], NONCE)
+    found = list(scan(bytes(PAGE) + group, NONCE))
+    assert [note.id for note in found] == list(content)
+    whole = bytes(PAGE) + group
+    for number, note in enumerate(found):
+        octets = whole[note.stored.offset : note.stored.offset + note.stored.octets]
+        assert note.stored.unpack(octets) == (b"{}", content[note.id])
+        assert note.stored.is_packed == (number < PACKED_NOTES and number % 4 != 0)
+
+
 def test_content_that_looks_like_a_note_is_content() -> None:
     inner = pack_group([Note(Kind.ENDED, "victim")], NONCE)
     page = bytes(PAGE)
@@ -31,7 +45,10 @@ def test_content_that_looks_like_a_note_is_content() -> None:
 @settings(max_examples=60, deadline=None)  # a busy machine is no fault
 @given(st.data())
 def test_a_torn_group_gives_its_whole_notes_and_nothing_else(data: st.DataObject) -> None:
-    notes = [Note(Kind.ACCEPTED, f"id{n}", b"r" * n, bytes([n]) * (n * 700)) for n in range(1, 6)]
+    notes = [
+        Note(Kind.ACCEPTED, f"id{n}", b"r" * n, Random(n).randbytes(n * 700) if n % 2 else b"x" * (n * 700))
+        for n in range(1, 6)
+    ]
     whole = bytearray(bytes(PAGE) + pack_group(notes, NONCE))
     for sector in range(PAGE // 512, len(whole) // 512):
         if data.draw(st.booleans()):
