@@ -10,6 +10,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 
+from gateway import eventloop
 from gateway.reception.transport import ClientTransport
 
 BREATH = 1.0
@@ -36,13 +37,13 @@ class Acceptor:
         self._pause: asyncio.TimerHandle | None = None
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # and so for each that is accepted
         listening.listen(backlog)
-        self._loop.add_reader(listening, self._accept)
+        eventloop.watch(self._loop, listening.fileno(), self._accept)
 
     def close(self) -> None:
         """Take no more connections; those there are go on."""
         if self._pause is not None:
             self._pause.cancel()
-        self._loop.remove_reader(self._listening)
+        eventloop.unwatch(self._loop, self._listening.fileno())
         self._listening.close()
 
     def _accept(self) -> None:
@@ -52,7 +53,7 @@ class Acceptor:
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return  # it is gone already
         except OSError as exc:
-            self._loop.remove_reader(self._listening)
+            eventloop.unwatch(self._loop, self._listening.fileno())
             self._pause = self._loop.call_later(BREATH, self._go_on)
             if self._loop.time() - self._told_at >= TOLD_AGAIN:
                 self._told_at = self._loop.time()
@@ -66,4 +67,4 @@ class Acceptor:
 
     def _go_on(self) -> None:
         self._pause = None
-        self._loop.add_reader(self._listening, self._accept)
+        eventloop.watch(self._loop, self._listening.fileno(), self._accept)

@@ -12,6 +12,8 @@ import asyncio
 import socket
 from typing import Any, cast
 
+from gateway import eventloop
+
 HIGH_WATER = 64 * 1024
 """Octets that the kernel did not take yet, above which the protocol is told to pause."""
 
@@ -173,12 +175,12 @@ class ClientTransport(asyncio.Transport):
     def _read_on(self) -> None:
         if not (self._is_reading or self._is_paused or self._is_closing):
             self._is_reading = True
-            self._loop.add_reader(self._descriptor, self._may_read)
+            eventloop.watch(self._loop, self._descriptor, self._may_read)
 
     def _read_no_more(self) -> None:
         if self._is_reading:
             self._is_reading = False
-            self._loop.remove_reader(self._descriptor)
+            eventloop.unwatch(self._loop, self._descriptor)
 
     # The end.
 

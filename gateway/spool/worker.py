@@ -11,6 +11,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
+from gateway import eventloop
+
 T = TypeVar("T")
 
 _ring = ctypes.PyDLL(None).eventfd_write
@@ -38,7 +40,7 @@ class Worker(Generic[T]):
         except BaseException:
             os.close(self._bell)
             raise
-        self._loop.add_reader(self._bell, self._rings)
+        eventloop.watch(self._loop, self._bell, self._rings)
 
     def submit(self, call: Callable[[], T], done: Done[T]) -> None:
         self._calls.put((call, done))
@@ -62,7 +64,7 @@ class Worker(Generic[T]):
         """Let it finish what was submitted, and end it. Blocks until then; what is not said yet is said in the next round."""
         self._calls.put(None)
         self._thread.join()
-        self._loop.remove_reader(self._bell)
+        eventloop.unwatch(self._loop, self._bell)
         os.close(self._bell)
         if self._answers:
             self._loop.call_soon(self._say)
