@@ -361,6 +361,38 @@ def test_everything_on_the_queue_page_works_by_keyboard(
     eventually(lambda: len(relay.messages) == 2, "what is not held was sent")
 
 
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_drawer_that_was_closed_stays_so_when_a_late_answer_comes(
+    page: Any, size: str, gateway: ConsoleGateway, is_open: bool
+) -> None:
+    ids = fill(gateway, 2)
+    load(page, gateway)
+    drawer, row = page.locator("#drawer"), page.locator(f"tr[data-id='{ids[0]}'] .ts")
+    late: list[Any] = []
+    if is_open:
+        row.click()
+        drawer.wait_for()
+    page.route(f"**/api/v1/messages/{ids[0]}", lambda route: late.append(route))
+    if is_open:
+        gateway.run("hold", ids[0])
+    else:
+        row.click()
+    for _ in range(500):  # the route is told while the page's own loop runs
+        page.wait_for_timeout(10)
+        if late:
+            break
+    page.keyboard.press("Escape")
+    assert drawer.is_hidden()
+    with page.expect_response(f"**/api/v1/messages/{ids[0]}"):
+        late[0].continue_()
+    page.wait_for_timeout(100)
+    assert drawer.is_hidden()
+    page.unroute(f"**/api/v1/messages/{ids[0]}")
+    row.click()
+    drawer.wait_for()
+    assert drawer.get_by_role("button", name="Release" if is_open else "Hold").is_visible()
+
+
 def test_the_schedule_of_the_office_is_drawn_on_the_time_line(page: Any, tmp_path: Path, relay: RelayThread) -> None:
     with ConsoleGateway(tmp_path, SETTINGS + relay.settings, SCHEDULE) as gateway:
         fill(gateway, 1)

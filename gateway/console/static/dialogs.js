@@ -83,7 +83,7 @@ function holdOrRelease(rows) {
     toast(`${held ? "Released" : "Held"} ${plural(changed.count, "message")}.`);
     clearSelection();
     await loadPage();
-    if (S.open) openDrawer(S.open, false);
+    await refreshDrawer();
   };
   if (held) return doing(() => done({ ids }));
   dialog(`Hold ${plural(ids.length, "message")}?`, [h("p", {}, "A held message stays, in every mode, until it is released."), h("label", { class: "note" }, "Why (shown in the queue)", h("input", { name: "note", maxLength: 500, autocomplete: "off" }))],

@@ -4,19 +4,35 @@ const CHECKS = { ok: ["y", "check"], wait: ["n", "clock"], stop: ["x", "alert"] 
 const STANDINGS = { pending: ["wait", "clock", "Waits"], delivered: ["ok", "check", "Delivered"], failed: ["bad", "alert", "Refused"], expired: ["bad", "alert", "Given up"] };
 const STEPS = { received: ["ok", "Accepted"], attempt: ["fut", "Tried"], delivered: ["ok", "Delivered"], deferred: ["part", "Put off"], failed: ["bad", "Failed"], "in-doubt": ["bad", "In doubt"], held: ["part", "Held"], released: ["ok", "Released"], removed: ["bad", "Removed"], restored: ["ok", "Brought back"] };
 let opener = null;
+let wanted = null; // whose details are to be seen: open, or on their way
 
-async function openDrawer(id, focus = true) {
+function openDrawer(id, focus = true) {
   if (focus) opener = document.activeElement;
+  wanted = id;
+  return fetchDetails(id, focus);
+}
+
+// What is open has changed.
+const refreshDrawer = () => S.open !== null && wanted === S.open && fetchDetails(S.open, false);
+
+async function fetchDetails(id, focus) {
   const message = await doing(() => read("/messages/" + id));
-  if (!message) return;
+  if (wanted !== id) return; // closed meanwhile, or another one is to be seen
+  if (!message) {
+    wanted = S.open;
+    return;
+  }
   S.open = S.current = id;
   renderDrawer(message);
   marks();
   if (focus) $("#drawer").focus({ preventScroll: true });
 }
 
+// True if there was something to close, or something was about to open.
 function closeDrawer() {
-  if (S.open === null) return;
+  const was = wanted !== null;
+  wanted = null;
+  if (S.open === null) return was;
   const id = S.open;
   S.open = null;
   $("#drawer").hidden = true;
@@ -24,6 +40,7 @@ function closeDrawer() {
   marks();
   const back = opener && opener.isConnected ? opener : trs.get(id) && trs.get(id).tr.querySelector(".ti button");
   if (back) back.focus({ preventScroll: true });
+  return true;
 }
 
 function renderDrawer({ subject, fields, attachments, message }) {

@@ -132,7 +132,7 @@ function takeRows({ rows, gone }) {
       S.page.octets += row.size;
       moved = true;
     } else mustRead = true;
-    if (S.open === row.id) openDrawer(row.id, false);
+    if (S.open === row.id) refreshDrawer();
     // Only the new one of two twins is named as changed; the other's status has to say so, too.
     const twin = S.page.rows.find((other) => row.status.endsWith("twin of " + other.id));
     if (twin && !twin.status.includes("twin of ")) mustRead = true;

@@ -88,7 +88,7 @@ addEventListener("keydown", (event) => {
     return;
   }
   if ($("#dialog").open || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "Escape") return S.open ? closeDrawer() : clearSelection();
+  if (event.key === "Escape") return closeDrawer() || clearSelection();
   if (event.key === "?") return keysDialog();
   if (["1", "2", "3"].includes(event.key)) return go(["queue", "schedule", "sessions"][event.key - 1]);
   if (S.view !== "queue") return;
