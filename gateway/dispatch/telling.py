@@ -106,7 +106,7 @@ class Teller:
     @property
     def is_about_to_tell(self) -> bool:
         """New mail is about to appear: not the moment to put a line down."""
-        return bool(self._telling or self._untold or self._delayed) and self._again_at is None
+        return self._telling or (bool(self._untold or self._delayed) and self._again_at is None)
 
     def note(self, item: str) -> None:
         """A recipient of this message is `untold`, durably; or nobody is left to serve."""
