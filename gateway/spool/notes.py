@@ -24,7 +24,8 @@ MOST_PACKED = 32 * 1024
 """Octets of a note above which packing it (zlib) takes longer than writing it."""
 
 PACKED_NOTES = 16
-"""Notes of a group that are packed: whoever waits for the group waits for that, too."""
+PACKED_OCTETS = 96 * 1024
+"""So much of a group is packed at most: whoever waits for the group waits for that, too."""
 
 LEAST_PACKED = 256
 """Octets of a note below which it does not pay."""
@@ -131,7 +132,10 @@ def pack_group(notes: Sequence[Note], nonce: bytes) -> bytes:
     size = sum(note.octets for note in notes)
     packed: list[bytes | None] = [None] * len(notes)
     if size > PAGE:
-        smaller = [_packed(note) if number < PACKED_NOTES else None for number, note in enumerate(notes)]
+        smaller, left = [], PACKED_OCTETS
+        for number, note in enumerate(notes):
+            left -= note.octets
+            smaller.append(_packed(note) if number < PACKED_NOTES and left >= 0 else None)
         less = sum(
             note.octets - _NOTE.size - len(body) for note, body in zip(notes, smaller, strict=True) if body is not None
         )

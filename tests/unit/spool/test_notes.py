@@ -35,6 +35,12 @@ def test_of_a_large_group_the_first_notes_are_packed_and_each_is_found_again() -
         assert note.stored.is_packed == (number < PACKED_NOTES and number % 4 != 0)
 
 
+def test_not_more_of_a_group_is_packed_than_one_waits_for() -> None:
+    notes = [Note(Kind.ACCEPTED, f"id{n}", b"{}", b"x" * 30_000) for n in range(6)]
+    group = pack_group(notes, NONCE)
+    assert [found.stored.is_packed for found in scan(bytes(PAGE) + group, NONCE)] == [True] * 3 + [False] * 3
+
+
 def test_content_that_looks_like_a_note_is_content() -> None:
     inner = pack_group([Note(Kind.ENDED, "victim")], NONCE)
     page = bytes(PAGE)
