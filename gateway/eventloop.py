@@ -35,7 +35,7 @@ class _ByFile(Mapping[int | _HasFileno, SelectorKey]):
         self._keys = keys
 
     def __getitem__(self, fileobj: int | _HasFileno) -> SelectorKey:
-        return self._keys[_number(fileobj)]
+        return self._keys[_find(self._keys, fileobj)]
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -53,7 +53,7 @@ class _Selector(selectors.BaseSelector):
         self._keys: dict[int, SelectorKey] = {}
         self.readers: dict[int, Callable[[], None]] = {}
         self.is_wanted = False
-        self.on_fault: Callable[[Exception], None] = lambda fault: None
+        self.on_fault: Callable[[BaseException], None] = lambda fault: None
 
     def register(self, fileobj: int | _HasFileno, events: int, data: Any = None) -> SelectorKey:
         descriptor = _number(fileobj)
@@ -64,7 +64,7 @@ class _Selector(selectors.BaseSelector):
         return key
 
     def unregister(self, fileobj: int | _HasFileno) -> SelectorKey:
-        descriptor = _number(fileobj)
+        descriptor = _find(self._keys, fileobj)
         key = self._keys[descriptor]
         self._tell(descriptor, self._mask(descriptor), None)
         return key
@@ -78,15 +78,22 @@ class _Selector(selectors.BaseSelector):
         return key
 
     def get_key(self, fileobj: int | _HasFileno) -> SelectorKey:
-        return self._keys[_number(fileobj)]
+        return self._keys[_find(self._keys, fileobj)]
 
     def get_map(self) -> Mapping[int | _HasFileno, SelectorKey]:
         return _ByFile(self._keys)
 
     def watch(self, descriptor: int, callback: Callable[[], None]) -> None:
-        before = self._mask(descriptor)
+        before, older = self._mask(descriptor), self.readers.get(descriptor)
         self.readers[descriptor] = callback
-        self._change(descriptor, before)
+        try:
+            self._change(descriptor, before)
+        except BaseException:  # the kernel does not take it: nobody is to believe that it does
+            if older is None:
+                del self.readers[descriptor]
+            else:
+                self.readers[descriptor] = older
+            raise
 
     def unwatch(self, descriptor: int) -> None:
         before = self._mask(descriptor)
@@ -112,20 +119,22 @@ class _Selector(selectors.BaseSelector):
             told = self._epoll.poll(seconds, len(self._keys) + len(self.readers) or 1)
         except InterruptedError:
             return ready, False
-        for descriptor, mask in told:
-            if mask & ~_WRITE:
-                reader = self.readers.get(descriptor)
-                if reader is not None:
-                    try:
-                        reader()
-                    except Exception as fault:
-                        self.on_fault(fault)
-            key = self._keys.get(descriptor)
+        keys = [self._keys.get(descriptor) for descriptor, _ in told]
+        for (descriptor, mask), key in zip(told, keys, strict=True):
+            reader = self.readers.get(descriptor)
+            if reader is not None and mask & ~_WRITE:
+                try:
+                    reader()
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as fault:
+                    self.on_fault(fault)
             if key is not None:
                 events = (EVENT_READ if mask & ~_WRITE else 0) | (EVENT_WRITE if mask & ~_READ else 0)
                 if events & key.events:
                     ready.append((key, events & key.events))
-        return ready, bool(told)
+        # What a callback has taken away, or given to another, is not ready any more: the kernel says so again if it is.
+        return [(key, events) for key, events in ready if self._keys.get(key.fd) is key], bool(told)
 
     def close(self) -> None:
         self._epoll.close()
@@ -145,7 +154,7 @@ class _Selector(selectors.BaseSelector):
             self._keys[descriptor] = key
         try:
             self._change(descriptor, before)
-        except OSError:
+        except BaseException:
             self._keys.pop(descriptor, None)
             raise
 
@@ -197,7 +206,8 @@ class Loop(asyncio.SelectorEventLoop):
 
 
 def watch(loop: asyncio.AbstractEventLoop, descriptor: int, callback: Callable[[], None]) -> None:
-    """Call this whenever there is something to read, until `unwatch`, which comes before the descriptor is closed."""
+    """Call this whenever there is something to read, until `unwatch`, which comes before the descriptor is closed. OSError
+    where the system does not take it; the callback of before stands then."""
     if isinstance(loop, Loop):
         loop.watch(descriptor, callback)
     else:
@@ -214,6 +224,14 @@ def unwatch(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
 def _whole(seconds: float) -> float:
     """Up to the next millisecond, as epoll counts: none is rung too early."""
     return max(0.0, math.ceil(seconds * 1e3) * 1e-3)
+
+
+def _find(keys: dict[int, SelectorKey], fileobj: int | _HasFileno) -> int:
+    """The descriptor of what is registered; of what is closed already that which it had."""
+    descriptor = _number(fileobj)
+    if descriptor < 0:
+        descriptor = next((key.fd for key in keys.values() if key.fileobj is fileobj), descriptor)
+    return descriptor
 
 
 def _number(fileobj: int | _HasFileno) -> int:

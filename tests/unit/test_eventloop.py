@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -138,7 +139,8 @@ def test_times_and_other_descriptors_have_their_turn_while_a_watched_one_never_r
     run(body())
 
 
-def test_a_fault_of_a_callback_is_told_and_costs_nobody_else(pipe: tuple[int, int]) -> None:
+@pytest.mark.parametrize("fault", [ValueError("of this one"), asyncio.CancelledError("of this one")])
+def test_a_fault_of_a_callback_is_told_and_costs_nobody_else(fault: BaseException, pipe: tuple[int, int]) -> None:
     reading, writing = pipe
 
     async def body() -> None:
@@ -150,7 +152,7 @@ def test_a_fault_of_a_callback_is_told_and_costs_nobody_else(pipe: tuple[int, in
 
         def fail() -> None:
             os.read(reading, 1)
-            raise ValueError("of this one")
+            raise fault
 
         def well() -> None:
             theirs.recv(1)
@@ -222,6 +224,109 @@ def test_one_that_another_callback_of_the_same_moment_lets_go_is_not_called() ->
         for pair in pairs:
             for end in pair:
                 end.close()
+
+    run(body())
+
+
+@pytest.mark.parametrize("way", ["read anew", "written"])
+def test_a_descriptor_that_a_callback_of_the_same_moment_gives_to_another_is_heard_by_that_one(way: str) -> None:
+    async def body() -> None:
+        loop = asyncio.get_running_loop()
+        pairs = [socket.socketpair() for _ in range(2)]
+        (ours, theirs), (bell, ring) = pairs
+        theirs.setblocking(False)
+        told: list[str] = []
+        newer = asyncio.Event()
+
+        def change() -> None:
+            bell.recv(1)
+            loop.remove_reader(theirs)
+            if way == "written":
+                loop.add_writer(theirs, lambda: (told.append("written"), newer.set()))
+            else:
+                loop.add_reader(theirs, lambda: (told.append("newer"), newer.set()))
+
+        loop.add_reader(theirs, told.append, "older")
+        watch(loop, bell.fileno(), change)
+        ours.send(b"x")  # both are ready at once
+        ring.send(b"x")
+        await newer.wait()
+        assert told[0] == ("written" if way == "written" else "newer")
+        loop.remove_reader(theirs)
+        loop.remove_writer(theirs)
+        unwatch(loop, bell.fileno())
+        for pair in pairs:
+            for end in pair:
+                end.close()
+
+    run(body())
+
+
+def test_what_was_said_of_a_descriptor_is_not_said_to_the_next_who_has_it() -> None:
+    async def body() -> None:
+        loop = asyncio.get_running_loop()
+        pairs = [socket.socketpair() for _ in range(2)]
+        (_, theirs), (bell, ring) = pairs
+        theirs.setblocking(False)
+        told: list[str] = []
+        changed = asyncio.Event()
+
+        def change() -> None:
+            bell.recv(1)
+            loop.remove_writer(theirs)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    theirs.send(bytes(65536))  # full from now on
+            loop.add_writer(theirs, told.append, "can be written")
+            changed.set()
+
+        ring.send(b"x")
+        watch(loop, bell.fileno(), change)  # heard first
+        loop.add_writer(theirs, told.append, "could be written")
+        await changed.wait()
+        await asyncio.sleep(0.02)
+        assert told == []
+        loop.remove_writer(theirs)
+        unwatch(loop, bell.fileno())
+        for pair in pairs:
+            for end in pair:
+                end.close()
+
+    run(body())
+
+
+def test_what_is_let_go_only_when_it_is_closed_leaves_its_number_to_others() -> None:
+    async def body() -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(2):  # the second has the numbers of the first
+            ours, theirs = socket.socketpair()
+            came = asyncio.Event()
+            loop.add_reader(theirs, came.set)
+            ours.send(b"x")
+            await came.wait()
+            theirs.close()
+            assert loop.remove_reader(theirs)
+            ours.close()
+
+    run(body())
+
+
+def test_a_descriptor_that_the_system_refuses_is_not_taken_for_watched(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+
+    async def body() -> None:
+        loop = asyncio.get_running_loop()
+        came = asyncio.Event()
+        spare = os.dup(reading)
+        os.close(spare)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            watch(loop, spare, came.set)
+        os.dup2(reading, spare)
+        watch(loop, spare, came.set)
+        os.write(writing, b"x")
+        await came.wait()
+        unwatch(loop, spare)
+        os.close(spare)
 
     run(body())
 
