@@ -14,11 +14,12 @@ import math
 import select
 import selectors
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextvars import Context
 from selectors import EVENT_READ, EVENT_WRITE, SelectorKey
-from typing import Any, Protocol, TypeVarTuple, Unpack
+from typing import Any, Protocol, TypeVar, TypeVarTuple, Unpack
 
+T = TypeVar("T")
 _Ts = TypeVarTuple("_Ts")
 
 _READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
@@ -203,6 +204,12 @@ class Loop(asyncio.SelectorEventLoop):
 
     def unwatch(self, descriptor: int) -> None:
         self._watcher.unwatch(descriptor)
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """As `asyncio.run`, in this loop."""
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        return runner.run(main)
 
 
 def watch(loop: asyncio.AbstractEventLoop, descriptor: int, callback: Callable[[], None]) -> None:

@@ -10,13 +10,13 @@ import sys
 import time
 from pathlib import Path
 
+from gateway import eventloop
 from gateway.app import App
 from gateway.cli import systemd
 from gateway.cli.files import read_files
 from gateway.config.settings import Address
 from gateway.connectivity.networkmanager import SYSTEM_BUS
 from gateway.errors import ConfigurationError, Exit, GatewayError
-from gateway.eventloop import Loop
 from gateway.events import Alarm, Journal, Remark
 from gateway.maillog import MailLog
 from gateway.schedule.review import review
@@ -40,8 +40,7 @@ def serve(path: Path | None) -> int:
         credentials=Path(folder) if folder else None,
         system_bus=os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or SYSTEM_BUS,
     )
-    with asyncio.Runner(loop_factory=Loop) as runner:
-        return runner.run(_serve(app, journal, log))
+    return eventloop.run(_serve(app, journal, log))
 
 
 async def _serve(app: App, journal: Journal, log: MailLog) -> int:

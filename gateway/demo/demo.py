@@ -20,6 +20,7 @@ from typing import Any, TextIO
 
 import msgspec
 
+from gateway import eventloop
 from gateway.app import App
 from gateway.clock import SystemClock
 from gateway.config.load import load_schedule, load_settings
@@ -93,7 +94,7 @@ Draw = Callable[[Row, list[Row], list[Row], tzinfo], str]
 def demo(folder: Path, port: int, out: TextIO, environ: Mapping[str, str], draw: Draw) -> int:
     """Run until Ctrl-C or SIGTERM. Returns the exit code."""
     _prepare(folder)
-    return asyncio.run(_demo(folder, port, out, environ, draw))
+    return eventloop.run(_demo(folder, port, out, environ, draw))
 
 
 def _prepare(folder: Path) -> None:

@@ -22,7 +22,6 @@ A transcript is a name, settings, and a conversation:
 
 from __future__ import annotations
 
-import asyncio
 import fnmatch
 import re
 from dataclasses import dataclass, field, replace
@@ -31,6 +30,7 @@ from typing import Any
 
 import pytest
 
+from gateway import eventloop
 from gateway.config.scalars import parse_size
 from gateway.config.settings import AcceptSettings, Address, ListenSettings, Settings
 from tests.support.servertls import ListenerCertificate, make_listener_certificate
@@ -176,7 +176,7 @@ def test_dialog(path: Path, tmp_path: Path, certificate: ListenerCertificate) ->
                 client = await door.connect()
             await Player(transcript, door, client, certificate).play()
 
-    asyncio.run(body())
+    eventloop.run(body())
 
 
 def test_every_line_end_is_what_it_says() -> None:

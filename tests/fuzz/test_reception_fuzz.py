@@ -16,6 +16,7 @@ import resource
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway import eventloop
 from gateway.config.settings import AcceptSettings
 from gateway.reception import auth
 from gateway.reception.timers import ReceptionTimers
@@ -104,7 +105,7 @@ async def say(accept: AcceptSettings, pieces: list[bytes], packets: list[int]) -
 
 
 def run(accept: AcceptSettings, pieces: list[bytes], packets: list[int]) -> None:
-    asyncio.run(asyncio.wait_for(say(accept, pieces, packets), 30))
+    eventloop.run(asyncio.wait_for(say(accept, pieces, packets), 30))
 
 
 CONFIG = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
@@ -144,7 +145,7 @@ def test_memory_is_flat_over_many_streams() -> None:
             assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 4 * 1024
             assert not door.spool.stored
 
-    asyncio.run(body())
+    eventloop.run(body())
 
 
 WORD = st.one_of(
@@ -173,4 +174,4 @@ def test_any_exchange_of_auth_ends_in_a_name_or_in_a_refusal(
             assert found is None or isinstance(found[1], bytes)
         assert refusal == b"501"
 
-    asyncio.run(body())
+    eventloop.run(body())

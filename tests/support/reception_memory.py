@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
+from gateway import eventloop
 from gateway.clock import SystemClock
 from gateway.config.settings import Address, ListenSettings, Settings
 from gateway.events import Journal
@@ -77,4 +78,4 @@ async def main(root: Path, count: int, octets: int) -> int:
 
 
 if __name__ == "__main__":
-    print(asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))))
+    print(eventloop.run(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))))

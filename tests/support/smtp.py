@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from gateway import eventloop
 from gateway.clock import SystemClock
 from gateway.config.settings import AcceptSettings, Address, ListenSettings, Settings
 from gateway.events import Event, Journal
@@ -214,4 +215,4 @@ async def open_door(
 
 def run(body: Callable[[], Any]) -> None:
     """Run an async test body, every task and exception accounted for."""
-    asyncio.run(body())
+    eventloop.run(body())
